@@ -1,0 +1,155 @@
+"""ledgerctl account: create, list, show, freeze, unfreeze, close, import."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ledgerctl.cli import output
+from ledgerctl.cli.invocation import Context
+from ledgerctl.errors import Exit
+
+COLUMNS = (
+    "code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq", "created_at",
+)  # fmt: skip
+
+app = typer.Typer(help="Create accounts and look after them.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="account")
+
+
+@app.command(epilog=output.exits(Exit.USAGE, Exit.CONFLICT))
+def create(
+    context: Context,
+    code: Annotated[str, typer.Argument(help="For example customers:alice; ':' separates levels.")],
+    currency: Annotated[str, typer.Option(help="For example EUR. It never changes.")],
+    type_: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="asset, liability, equity, income or expense.")
+    ] = "liability",
+    name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    min_balance: Annotated[
+        str,
+        typer.Option(metavar="X|none", help="Refuse what goes below; by default 0 for assets and liabilities."),
+    ] = "",
+    max_balance: Annotated[str, typer.Option(metavar="X|none", help="Refuse what goes above.")] = "none",
+    metadata: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
+) -> None:
+    """Create an account. Creating it again with the same attributes changes nothing."""
+    from ledgerctl.cli.pairs import pairs
+    from ledgerctl.db import accounts as tables
+    from ledgerctl.db import reports
+    from ledgerctl.formats import account_csv, objects
+    from ledgerctl.services import accounts
+
+    books = context.obj.books
+    given = {
+        "code": code, "currency": currency, "type": type_, "name": name,
+        "min_balance": min_balance, "max_balance": max_balance,
+    }  # fmt: skip
+    exponents = context.obj.read(tables.exponents)
+    new = account_csv.new_account(given, exponents, pairs(metadata, "--metadata"))
+    if not accounts.create(books, [new]).created:
+        context.obj.note(f"account '{code}' was there already")
+
+    context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS)
+
+
+@app.command("list", epilog=output.exits(Exit.USAGE))
+def list_(
+    context: Context,
+    prefix: Annotated[str, typer.Argument(help="A branch, for example customers.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 50,
+    after: Annotated[str, typer.Option(metavar="CODE", help="Go on after this account.")] = "",
+    all_: Annotated[bool, typer.Option("--all", help="Every one there is.")] = False,
+) -> None:
+    """List accounts by code."""
+    from ledgerctl.db import reports
+    from ledgerctl.formats import objects
+
+    prefix = prefix.rstrip(":")
+    rows = context.obj.read(reports.accounts, prefix, after, None if all_ else limit)
+    if len(rows) == limit and not all_:
+        total = context.obj.read(reports.count_accounts, prefix)
+        if total > limit:
+            context.obj.note(f"{limit} of {total:,}; --all, or --after {rows[-1]['code']}")
+
+    context.obj.show([objects.account(row) for row in rows], COLUMNS)
+
+
+@app.command(epilog=output.exits(Exit.NOT_FOUND))
+def show(context: Context, code: Annotated[str, typer.Argument(help="The account.")]) -> None:
+    """Show one account."""
+    from ledgerctl.db import reports
+    from ledgerctl.formats import objects
+
+    context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS)
+
+
+@app.command(epilog=output.exits(Exit.REFUSED, Exit.NOT_FOUND))
+def freeze(context: Context, code: Annotated[str, typer.Argument(help="The account.")]) -> None:
+    """Refuse every posting to the account until it is unfrozen."""
+    from ledgerctl.services import accounts
+
+    accounts.freeze(context.obj.books, code)
+    show(context, code)
+
+
+@app.command(epilog=output.exits(Exit.REFUSED, Exit.NOT_FOUND))
+def unfreeze(context: Context, code: Annotated[str, typer.Argument(help="The account.")]) -> None:
+    """Let a frozen account be posted to again."""
+    from ledgerctl.services import accounts
+
+    accounts.unfreeze(context.obj.books, code)
+    show(context, code)
+
+
+@app.command(epilog=output.exits(Exit.USAGE, Exit.REFUSED, Exit.NOT_FOUND))
+def close(
+    context: Context,
+    code: Annotated[str, typer.Argument(help="The account.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name the protected profile.")] = "",
+) -> None:
+    """Close an account for good. Its balance must be zero."""
+    from ledgerctl.services import accounts
+
+    books = context.obj.books
+    context.obj.confirm(f"Close account '{code}' for good?", yes=yes, confirm=confirm)
+    accounts.close(books, code)
+    show(context, code)
+
+
+@app.command("import", epilog=output.exits(Exit.USAGE, Exit.REFUSED, Exit.CONFLICT))
+def import_(
+    context: Context,
+    file: Annotated[str, typer.Argument(help="A CSV file, or - for standard input.")],
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN|TEMPLATE", help="May be repeated.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="May be repeated.")] = None,
+    delimiter: Annotated[str, typer.Option(help="One character; \\t for a tab.")] = ",",
+) -> None:
+    """Create accounts from a CSV file with code,currency and optionally type,name,min_balance,max_balance.
+
+    All of them or none. Accounts that are there already with the same attributes stay as they are, and rows of the
+    file that name the same account alike count once.
+    """
+    from ledgerctl.cli import files
+    from ledgerctl.db import accounts as tables
+    from ledgerctl.formats import account_csv
+    from ledgerctl.services import accounts
+
+    books = context.obj.books
+    source, columns, constants, character = files.opened(file, map_, set_, delimiter, account_csv.FIELDS, {})
+    exponents = context.obj.read(tables.exponents)
+    new, rejects, rows = account_csv.read(source, columns, constants, character, exponents)
+    if rejects:
+        files.report(rejects)
+        raise files.rejection(file, rejects, len(rejects), rows, "no account was created")
+    done = accounts.create(books, new)
+
+    answer = {"file": file, "rows": rows, "created": done.created, "unchanged": done.unchanged}
+    context.obj.show(answer, tuple(answer))

@@ -1,0 +1,217 @@
+"""The root of the command tree: global options, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from ledgerctl import __version__, errors
+from ledgerctl.cli import (
+    accounts,
+    completion,
+    database,
+    demo,
+    importing,
+    ledgers,
+    output,
+    payments,
+    reading,
+    reconciling,
+    settings,
+    topics,
+)
+from ledgerctl.cli.invocation import Invocation
+from ledgerctl.errors import BadUsage, Exit, LedgerError
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+_VALUED = ("--config", "--profile", "--ledger", "-l", "--output", "-o", "--actor", "--color", "--fields", "--out")
+_FLAGS = ("--quiet", "-q", "--verbose", "-v", "-vv", "--no-input", "--no-header", "--csv-safe", "--debug")
+_ATTACHED = ("-o", "-l", *(f"{name}=" for name in _VALUED if name.startswith("--")))
+
+
+class Root(TyperGroup):
+    """Takes global options anywhere, and turns every error into its words and its exit code, once."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        args = _global_first(args)
+        try:
+            context = super().make_context(info_name, args, parent, **extra)
+        except UsageError as error:
+            _fail(_misused(error), _format_of(args))
+        return context
+
+    def invoke(self, ctx: Any) -> None:
+        try:
+            super().invoke(ctx)
+            sys.stdout.flush()
+            return
+        except BrokenPipeError:
+            _reader_gone()
+        except UsageError as error:
+            failure: LedgerError = _misused(error)
+        except LedgerError as error:
+            if ctx.obj is not None and ctx.obj.debug:
+                raise
+            failure = _with_suggestion(error, ctx.obj)
+        finally:
+            if ctx.obj is not None and "database" in vars(ctx.obj):
+                ctx.obj.database.close()
+        _fail(failure, _format_of_invocation(ctx.obj))
+
+
+app = typer.Typer(
+    cls=Root,
+    name="ledgerctl",
+    help="Administer a double-entry payments ledger on PostgreSQL.",
+    epilog="Start with: ledgerctl init, or see it work: ledgerctl demo. More: ledgerctl help TOPIC.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+for group in (
+    database,
+    demo,
+    ledgers,
+    accounts,
+    reading,
+    payments,
+    importing,
+    reconciling,
+    settings,
+    topics,
+    completion,
+):
+    group.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ledgerctl {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def globals_(
+    context: typer.Context,
+    config: Annotated[str, typer.Option(metavar="FILE", help="Read this configuration file.")] = "",
+    profile: Annotated[str, typer.Option(metavar="NAME", help="Use this profile of the configuration.")] = "",
+    ledger: Annotated[str, typer.Option("--ledger", "-l", metavar="NAME", help="The ledger; by default main.")] = "",
+    format_: Annotated[str, typer.Option("--output", "-o", metavar="table|json|jsonl|csv", help="How to answer.")] = "",
+    actor: Annotated[str, typer.Option(metavar="WHO", help="Who the audit log names; by default the user.")] = "",
+    color: Annotated[str, typer.Option(metavar="auto|always|never", help="Colour on a terminal.")] = "",
+    fields: Annotated[str, typer.Option(metavar="A,B,C", help="Show these fields, in this order.")] = "",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Write the answer to this file, whole or not at all.")] = "",
+    no_header: Annotated[bool, typer.Option("--no-header", help="No header in table and csv.")] = False,
+    csv_safe: Annotated[bool, typer.Option("--csv-safe", help="Defuse spreadsheet formulas in csv.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only on stderr.")] = False,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr.")] = 0,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    if format_ and format_ not in output.FORMATS:
+        raise typer.BadParameter(f"'{format_}' is not one of {', '.join(output.FORMATS)}", param_hint="--output")
+    if color and color not in ("auto", "always", "never"):
+        raise typer.BadParameter(f"'{color}' is not one of auto, always, never", param_hint="--color")
+    context.obj = Invocation(
+        command=context.invoked_subcommand or "",
+        config=config,
+        profile=profile,
+        ledger=ledger,
+        format=format_,
+        actor=actor,
+        color=color,
+        fields=fields,
+        header=not no_header,
+        csv_safe=csv_safe,
+        out=out,
+        quiet=quiet,
+        verbose=verbose,
+        no_input=no_input,
+        debug=debug,
+    )
+
+
+def run() -> int:
+    """Run the command line; the exit code of the process."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    return int(code or Exit.DONE)
+
+
+def _global_first(args: Sequence[str]) -> list[str]:
+    """Global options may stand after the subcommand, where Typer would refuse them: move them to the front."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(args)
+    for arg in waiting:
+        if arg == "--":
+            rest += [arg, *waiting]
+        elif arg in _FLAGS:
+            front.append(arg)
+        elif arg in _VALUED:
+            front += [arg, *[value for value in [next(waiting, None)] if value is not None]]
+        elif arg.startswith(_ATTACHED):
+            front.append(arg)
+        else:
+            rest.append(arg)
+    return front + rest
+
+
+def _misused(error: Any) -> BadUsage:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "ledgerctl"
+    return BadUsage(detail=error.format_message().rstrip("."), hint=f"{path} --help")
+
+
+def _format_of(args: Sequence[str]) -> str:
+    """What -o asks for, when the options themselves could not be parsed."""
+    for place, arg in enumerate(args):
+        if arg in ("-o", "--output"):
+            return args[place + 1] if place + 1 < len(args) else ""
+        if arg.startswith(("-o", "--output=")) and not arg.startswith("--out="):
+            return arg.removeprefix("--output=").removeprefix("-o")
+    return ""
+
+
+def _format_of_invocation(invocation: Invocation | None) -> str:
+    """The format for an error, also when the error is the configuration's own."""
+    if invocation is None:
+        return ""
+    if invocation.format or "configuration" not in vars(invocation):
+        return invocation.format or os.environ.get("LEDGERCTL_OUTPUT_FORMAT", "")
+    return invocation.style.format
+
+
+def _with_suggestion(error: LedgerError, invocation: Invocation | None) -> LedgerError:
+    """An account that is not there may be one that nearly is."""
+    if not isinstance(error, errors.AccountNotFound) or invocation is None or "books" not in vars(invocation):
+        return error
+    from difflib import get_close_matches
+
+    from ledgerctl.db import reports
+
+    near = get_close_matches(error.details["account"], invocation.read(reports.near_codes, error.details["account"]), 1)
+    return errors.AccountNotFound(**error.details, hint=f"did you mean '{near[0]}'?") if near else error
+
+
+def _reader_gone() -> NoReturn:
+    """Whoever read our answer went away (`| head`): quiet, and never a failure of what was committed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(Exit.READER_GONE)
+
+
+def _fail(failure: LedgerError, format_: str) -> NoReturn:
+    output.complain(failure, format_)
+    raise typer.Exit(failure.exit_code)

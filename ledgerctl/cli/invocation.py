@@ -1,0 +1,143 @@
+"""One run of the command line: what it was asked with, and what it opens when a command wants it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from ledgerctl import errors
+from ledgerctl.cli import output
+from ledgerctl.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Concatenate, ParamSpec
+
+    from ledgerctl.config import Configuration
+    from ledgerctl.db.connection import Connection, Database
+    from ledgerctl.services.books import Books
+
+    P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass
+class Invocation:
+    """The global options, and lazily the configuration, the database and the books. `--help` opens none of them."""
+
+    command: str = ""
+    config: str = ""
+    profile: str = ""
+    ledger: str = ""
+    format: str = ""
+    actor: str = ""
+    color: str = ""
+    fields: str = ""
+    header: bool = True
+    csv_safe: bool = False
+    out: str = ""
+    quiet: bool = False
+    verbose: int = 0
+    no_input: bool = False
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        self.request_id = str(uuid7())
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        from ledgerctl import config
+
+        given: dict[str, dict[str, Any]] = {
+            "ledger": {"name": self.ledger, "actor": self.actor},
+            "output": {"format": self.format, "color": self.color},
+        }
+        flags = {section: {key: value for key, value in keys.items() if value} for section, keys in given.items()}
+        loaded = config.load(Path(self.config).absolute() if self.config else None, self.profile, flags)
+        if loaded.profile and not self.quiet:
+            output.note(f"profile: {loaded.profile}")
+        return loaded
+
+    @cached_property
+    def style(self) -> output.Style:
+        chosen = self.configuration.settings.output
+        fields = tuple(self.fields.split(",")) if self.fields else ()
+        return output.Style(chosen.format, chosen.color, fields, self.header, self.csv_safe, self.out)
+
+    @cached_property
+    def database(self) -> Database:
+        from ledgerctl.db.connection import Database
+
+        self.configuration.require_database()
+        return Database.of(self.configuration, f"ledgerctl {self.command} {os.getpid()}@{socket.gethostname()}"[:63])
+
+    @cached_property
+    def books(self) -> Books:
+        from ledgerctl.services.books import open_books
+
+        return open_books(self.database, self.configuration.settings.ledger.name, self.who, self.request_id)
+
+    @property
+    def who(self) -> str:
+        """The actor that the audit log names."""
+        return self.configuration.settings.ledger.actor or _user()
+
+    def read(self, question: Callable[Concatenate[Connection, int, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer of a report about this ledger."""
+        return self.books.database.read(question, self.books.ledger, *args, **kwargs)
+
+    def key(self, given: str) -> str:
+        """The caller's key, or a new one, which stands on stderr before anything is sent."""
+        from ledgerctl.core import model
+
+        if given:
+            return model.idempotency_key(given)
+        key = str(uuid7())
+        if not self.quiet and self.style.format == "table":
+            output.note(f"idempotency key: {key}")
+        return key
+
+    def confirm(self, effect: str, *, yes: bool, confirm: str = "") -> None:
+        """Ask before something that is not easily undone, on a terminal only. Declined when the answer is no."""
+        configuration = self.configuration
+        asking = sys.stdin.isatty() and sys.stderr.isatty() and not self.no_input
+        if configuration.settings.protected:
+            answer = confirm or (typer.prompt(f"{effect}\nType the profile's name", err=True) if asking else "")
+            if answer != configuration.profile:
+                raise errors.Declined(
+                    detail=f"the profile '{configuration.profile}' is protected",
+                    hint=f"give --confirm {configuration.profile}",
+                )
+            return
+        if asking and not yes and not typer.confirm(effect, err=True):
+            raise errors.Declined(detail="the answer was no")
+
+    def show(self, answer: Any, columns: Any, rows: Any = None, head: str = "") -> None:
+        """Write the answer as the operator asked for it."""
+        output.show(self.style, answer, columns, rows, head)
+
+    def note(self, text: str) -> None:
+        """A sentence on stderr, unless --quiet."""
+        if not self.quiet:
+            output.note(text)
+
+
+class Context(typer.Context):
+    """What every command is handed; `obj` is the invocation."""
+
+    obj: Invocation
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

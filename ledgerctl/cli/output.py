@@ -1,0 +1,200 @@
+"""What the operator sees: answers on stdout as table, json, jsonl or csv; everything else on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from ledgerctl.errors import BadUsage, Exit, LedgerError
+
+Row = Mapping[str, Any]
+
+FORMATS = ("table", "json", "jsonl", "csv")
+_RIGHT = frozenset({"debit", "credit", "balance", "min_balance", "max_balance", "seq", "exponent", "rows"})
+_RIGHT_COUNTS = frozenset({"posted", "replayed", "rejected", "accounts", "total"})
+_WIDTH_SAMPLE = 500
+"""A table's columns are as wide as its first rows ask for; a history of ten million is not held to measure it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How answers are written."""
+
+    format: str = "table"
+    color: str = "auto"
+    fields: tuple[str, ...] = ()
+    header: bool = True
+    csv_safe: bool = False
+    out: str = ""
+
+
+def exits(*codes: Exit) -> str:
+    """The end of a command's help: the exit codes it can give, beside those that every command can."""
+    listed = ", ".join(f"{int(code)} {code.name.lower().replace('_', ' ')}" for code in codes)
+    return f"Exit codes: 0 done, {listed}. All of them: ledgerctl help exit-codes"
+
+
+def show(style: Style, answer: Any, columns: Sequence[str], rows: Iterable[Row] | None = None, head: str = "") -> None:
+    """Write an answer. `answer` is the JSON value, a list of objects or one; `rows` are what a table shows of it."""
+    lines = answer if rows is None else rows
+    if isinstance(lines, Mapping):
+        lines = [lines]
+    wanted = _wanted(style, columns)
+    writers: dict[str, Callable[[], Iterator[str]]] = {
+        "json": lambda: _json(answer, style.fields),
+        "jsonl": lambda: _jsonl(answer, style.fields),
+        "csv": lambda: _csv(style, wanted, lines),
+        "table": lambda: chain([head + "\n"] if head else [], _table(style, wanted, lines)),
+    }
+    _write(style, writers[style.format]())
+
+
+def note(text: str) -> None:
+    """A sentence beside the answer."""
+    print(text, file=sys.stderr)  # noqa: T201 - the one door to stderr
+
+
+def complain(error: LedgerError, format_: str, color: str = "auto") -> None:
+    """An error on stderr: three lines for people, one line of JSON for programs."""
+    if format_ in ("json", "jsonl"):
+        note(json.dumps(error.as_json(), ensure_ascii=False))
+        return
+    label = "\x1b[1;31merror:\x1b[0m" if colored(sys.stderr, color) else "error:"
+    note(f"{label} {plain(str(error))}")
+    note(f"code: {error.code}")
+    if error.advice:
+        note(f"hint: {plain(error.advice)}")
+
+
+def colored(stream: TextIO, color: str) -> bool:
+    """--color, then NO_COLOR, then FORCE_COLOR and CLICOLOR_FORCE, then whether it is a terminal."""
+    if color != "auto":
+        return color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def plain(text: str) -> str:
+    """Text from the books without power over the terminal: control and direction characters are spelled out."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") else f"\\u{ord(char):04x}" for char in text
+    )
+
+
+def masked(url: Any) -> str:
+    """A database URL or conninfo without its password."""
+    hidden = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", str(url))
+    return re.sub(r"(?i)((?:^|[\s?&])password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)", r"\1***", hidden)
+
+
+def _wanted(style: Style, columns: Sequence[str]) -> Sequence[str]:
+    unknown = [name for name in style.fields if name not in columns]
+    if unknown:
+        raise BadUsage(detail=f"there is no field '{unknown[0]}' here; there are: {', '.join(columns)}")
+    return style.fields or columns
+
+
+def _write(style: Style, pieces: Iterator[str]) -> None:
+    if not style.out:
+        for piece in pieces:
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+        return
+    # Whole or not at all: whoever reads the file never meets half of it.
+    target = Path(style.out)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with part.open("x", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+        part.replace(target)
+    except OSError as error:
+        raise BadUsage(detail=f"cannot write '{style.out}': {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _chosen(answer: Any, fields: Sequence[str]) -> Any:
+    return {name: answer[name] for name in fields} if fields else answer
+
+
+def _json(answer: Any, fields: Sequence[str]) -> Iterator[str]:
+    if isinstance(answer, Mapping):
+        yield json.dumps(_chosen(answer, fields), indent=2, ensure_ascii=False) + "\n"
+        return
+    separator = "["
+    for item in answer:
+        yield separator + "\n  " + json.dumps(_chosen(item, fields), ensure_ascii=False)
+        separator = ","
+    yield "[]\n" if separator == "[" else "\n]\n"
+
+
+def _jsonl(answer: Any, fields: Sequence[str]) -> Iterator[str]:
+    for item in [answer] if isinstance(answer, Mapping) else answer:
+        yield json.dumps(_chosen(item, fields), ensure_ascii=False) + "\n"
+
+
+def _csv(style: Style, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    if style.header:
+        writer.writerow(columns)
+    for row in rows:
+        cells = [text(row[name]) for name in columns]
+        if style.csv_safe:
+            cells = [_defused(name, cell) for name, cell in zip(columns, cells, strict=True)]
+        writer.writerow(cells)
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _defused(column: str, cell: str) -> str:
+    """A spreadsheet takes a text that starts like this for a formula; a number stays a number."""
+    return f"'{cell}" if column not in _RIGHT and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _table(style: Style, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    cells = ([plain(text(row[name])) for name in columns] for row in rows)
+    sample = list(islice(cells, _WIDTH_SAMPLE))
+    titles = [name.replace("_", " ") for name in columns]
+    widths = [max([len(title), *(len(row[index]) for row in sample)]) for index, title in enumerate(titles)]
+    if style.header:
+        line = _aligned(titles, columns, widths)
+        yield f"\x1b[1m{line}\x1b[0m\n" if colored(sys.stdout, style.color) and not style.out else line + "\n"
+    for row in chain(sample, cells):
+        yield _aligned(row, columns, widths) + "\n"
+
+
+def _aligned(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int]) -> str:
+    placed = [
+        cell.rjust(width) if name in _RIGHT or name in _RIGHT_COUNTS else cell.ljust(width)
+        for cell, name, width in zip(cells, columns, widths, strict=True)
+    ]
+    return "  ".join(placed).rstrip()
+
+
+def text(value: Any) -> str:
+    """A value as a cell of a table or of csv."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,69 @@
+"""Progress on stderr: a bar on a terminal, nothing elsewhere unless asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ledgerctl.cli import output
+from ledgerctl.cli.invocation import Invocation
+
+_LINE_EVERY_S = 10
+_BAR_AFTER_S = 1
+
+Progress = Callable[[int, int, int], None]
+
+
+@contextmanager
+def bar(invocation: Invocation, what: str) -> Iterator[Progress]:
+    """A function to be told (done, total, rejected). Shows itself once the work has taken a second."""
+    if invocation.quiet or not (sys.stderr.isatty() or invocation.verbose):
+        yield lambda _done, _total, _rejected: None
+    elif sys.stderr.isatty() and not os.environ.get("CI"):
+        with _terminal(what) as progress:
+            yield progress
+    else:
+        yield _lines(what)
+
+
+@contextmanager
+def _terminal(what: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rejected]} rejected"),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(what, total=1, rejected=0, rate=0.0, visible=False)
+
+        def progress(done: int, total: int, rejected: int) -> None:
+            elapsed = time.monotonic() - started
+            rate = done / elapsed if elapsed else 0.0
+            shown.update(
+                task, completed=done, total=total, rejected=rejected, rate=rate, visible=elapsed > _BAR_AFTER_S
+            )
+
+        yield progress
+
+
+def _lines(what: str) -> Progress:
+    last = started = time.monotonic()
+
+    def progress(done: int, total: int, rejected: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY_S:
+            last = now
+            output.note(f"{what}: {done:,} of {total:,}, {rejected} rejected, {done / (now - started):,.0f}/s")
+
+    return progress

@@ -1,0 +1,144 @@
+"""ledgerctl balance, history: what the accounts hold, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledgerctl.cli import output
+from ledgerctl.cli.invocation import Context, Invocation
+from ledgerctl.errors import AccountNotFound, BadUsage, Exit
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+BALANCE_COLUMNS = ("account", "balance", "currency", "type", "seq", "as_of")
+HISTORY_COLUMNS = (
+    "seq", "posted_at", "kind", "debit", "credit", "balance", "currency", "counterparties", "description", "reference",
+    "transaction_id", "effective_at", "idempotency_key",
+)  # fmt: skip
+
+
+def register(root: typer.Typer) -> None:
+    root.command(epilog=output.exits(Exit.USAGE, Exit.NOT_FOUND))(balance)
+    root.command(epilog=output.exits(Exit.USAGE, Exit.NOT_FOUND))(history)
+
+
+def balance(
+    context: Context,
+    codes: Annotated[list[str] | None, typer.Argument(metavar="[CODE|PREFIX]...", help="By default all.")] = None,
+    as_of: Annotated[str, typer.Option("--as-of", metavar="TIME", help="What it was then, by posting time.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many accounts at most, when none is named.")] = 50,
+    all_: Annotated[bool, typer.Option("--all", help="Every account there is.")] = False,
+) -> None:
+    """Show balances on the account's normal side. A prefix such as customers is summed by currency and type."""
+    from datetime import UTC, datetime
+
+    from ledgerctl.core import times
+    from ledgerctl.db import reports
+
+    now = datetime.now(UTC)
+    instant = times.parse_relative(as_of, now) if as_of else None
+    stamp = times.text(instant or now.replace(microsecond=0))
+    if codes:
+        rows = [row for code in codes for row in _balances(context.obj, code.rstrip(":"), instant)]
+    elif instant is not None:
+        raise BadUsage(detail="--as-of needs an account or a prefix")
+    else:
+        rows = context.obj.read(reports.accounts, "", "", None if all_ else limit)
+        if len(rows) == limit and not all_ and (total := context.obj.read(reports.count_accounts)) > limit:
+            context.obj.note(f"{limit} of {total:,} accounts; --all, or name a prefix")
+
+    answer = [_balance_object(row, stamp) for row in rows]
+    table = [{**row, "account": row.get("account") or f"{row['prefix']}:"} for row in answer]
+    context.obj.show(answer, BALANCE_COLUMNS, table)
+
+
+def _balances(invocation: Invocation, code: str, instant: datetime | None) -> list[dict[str, Any]]:
+    from ledgerctl.db import reports
+
+    account = invocation.read(reports.account, code)
+    if instant is None and account is not None:
+        return [account]
+    if instant is None:
+        rows = invocation.read(reports.subtotals, code)
+    else:
+        rows = invocation.read(reports.balances_as_of, code, instant)
+        if account is not None:
+            return [row for row in rows if row["code"] == code]
+        rows = _summed(rows)
+    if not rows:
+        raise AccountNotFound(account=code)
+    return [{**row, "prefix": code} for row in rows]
+
+
+def _summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        total = sums.setdefault((row["currency"], row["type"]), {**row, "balance": 0, "seq": 0})
+        total["balance"] += row["balance"]
+        total["seq"] += row["seq"]
+    return [sums[place] for place in sorted(sums)]
+
+
+def _balance_object(row: dict[str, Any], stamp: str) -> dict[str, Any]:
+    from ledgerctl.core import money
+
+    name = {"prefix": row["prefix"]} if "prefix" in row else {"account": row["code"]}
+    return {
+        **name,
+        "currency": row["currency"],
+        "balance": money.fixed(row["balance"], row["exponent"]),
+        "as_of": stamp,
+        "seq": int(row["seq"]),
+        "type": row["type"],
+    }
+
+
+def history(
+    context: Context,
+    code: Annotated[str, typer.Argument(help="The account.")],
+    since: Annotated[str, typer.Option(metavar="TIME", help="From this time on: a date, a time, today, -7d.")] = "",
+    until: Annotated[str, typer.Option(metavar="TIME", help="Before this time.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many at most: the last, or the first after --after.")] = 50,
+    after: Annotated[int | None, typer.Option(metavar="SEQ", min=0, help="Go on after this entry.")] = None,
+    before: Annotated[int | None, typer.Option(metavar="SEQ", min=1, help="Only entries before this one.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every entry there is.")] = False,
+) -> None:
+    """Show an account's entries in order, with the balance after each. The last 50, unless told otherwise."""
+    from datetime import UTC, datetime
+
+    from ledgerctl.core import times
+    from ledgerctl.db import reports
+    from ledgerctl.formats import objects
+
+    now = datetime.now(UTC)
+    start = times.parse_relative(since, now) if since else None
+    end = times.parse_relative(until, now) if until else None
+    if context.obj.verbose and (start or end):
+        context.obj.note(f"from {times.text(start) if start else 'the start'} to {times.text(end) if end else 'now'}")
+    account = context.obj.read(reports.require_account, code)
+
+    if all_:
+        context.obj.show(_whole(context.obj, account["account_id"], start, end), HISTORY_COLUMNS)
+        return
+    rows = context.obj.read(
+        reports.history, account["account_id"], since=start, until=end, after=after, before=before, limit=limit
+    )
+    if len(rows) == limit and account["seq"] > limit:
+        way = f"--after {rows[-1]['seq']}" if after is not None else f"--before {rows[0]['seq']}"
+        context.obj.note(f"{limit} of {account['seq']:,} entries; --all, or {way}")
+    context.obj.show([objects.history_entry(row) for row in rows], HISTORY_COLUMNS)
+
+
+def _whole(
+    invocation: Invocation, account_id: int, start: datetime | None, end: datetime | None
+) -> Iterator[dict[str, Any]]:
+    from ledgerctl.db import reports
+    from ledgerctl.formats import objects
+
+    books = invocation.books
+    for row in reports.whole_history(books.database.connect(), books.ledger, account_id, start, end):
+        yield objects.history_entry(row)

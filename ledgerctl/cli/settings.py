@@ -1,0 +1,40 @@
+"""ledgerctl config: which settings are in force, and where each comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ledgerctl.cli import output
+from ledgerctl.cli.invocation import Context
+from ledgerctl.errors import Exit
+
+config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(config, name="config")
+
+
+@config.callback()
+def about() -> None:
+    """Look at the configuration."""
+
+
+@config.command(epilog=output.exits(Exit.BAD_CONFIG))
+def show(
+    context: Context,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
+) -> None:
+    """Show every setting in force. Passwords are masked."""
+    loaded = context.obj.configuration
+    rows = []
+    for section, values in loaded.settings.model_dump().items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            name = f"{section}.{key}" if key else section
+            shown = output.masked(value) if name == "database.url" else value
+            rows.append({"setting": name, "value": shown, "origin": loaded.origins.get(name, "default")})
+    rows.append({"setting": "profile", "value": loaded.profile, "origin": f"of {', '.join(loaded.profiles) or 'none'}"})
+    columns = ("setting", "value", "origin") if origin else ("setting", "value")
+    context.obj.show([{name: row[name] for name in columns} for row in rows], columns)

@@ -1,0 +1,349 @@
+"""The words of the ledger as values: requests, accounts, entries, outcomes.
+
+Sign rule for the whole program: a stored amount is positive for a credit and negative for a debit, so the entries of
+a transaction sum to zero. People read balances on the account's normal side; `Account.normal` turns one into the
+other. Values made once a row are NamedTuples, which cost a third of a frozen dataclass to make.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from ledgerctl import errors
+from ledgerctl.core import times
+from ledgerctl.core.fingerprint import fingerprint
+from ledgerctl.core.money import shown
+
+
+class Side(StrEnum):
+    DEBIT = "debit"
+    CREDIT = "credit"
+
+
+class Kind(StrEnum):
+    TRANSFER = "transfer"
+    JOURNAL = "journal"
+    REVERSAL = "reversal"
+
+
+class AccountType(StrEnum):
+    ASSET = "asset"
+    LIABILITY = "liability"
+    EQUITY = "equity"
+    INCOME = "income"
+    EXPENSE = "expense"
+
+
+class Status(StrEnum):
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+DEBIT_NORMAL = frozenset({AccountType.ASSET, AccountType.EXPENSE})
+FLOORED = frozenset({AccountType.ASSET, AccountType.LIABILITY})
+"""Types whose accounts may not go below zero unless told otherwise."""
+
+
+class Leg(NamedTuple):
+    """One side of a request. `currency` is None when the caller left it to the account."""
+
+    account: str
+    side: Side
+    amount: Decimal
+    currency: str | None
+
+
+class Request(NamedTuple):
+    """What somebody asks the ledger to post. `id` becomes the transaction's, however often the request is sent."""
+
+    id: UUID
+    key: str
+    fingerprint: bytes
+    kind: Kind
+    legs: tuple[Leg, ...]
+    description: str | None = None
+    reference: str | None = None
+    effective_at: datetime | None = None
+    metadata: Mapping[str, str] | None = None
+    reverses: UUID | None = None
+    import_id: int | None = None
+    import_row: int | None = None
+
+
+class Account(NamedTuple):
+    """An account as it stands locked. Limits are in minor units on the normal side."""
+
+    id: int
+    code: str
+    type: str
+    currency: str
+    exponent: int
+    status: str
+    min_balance: int | None
+    max_balance: int | None
+
+    @property
+    def normal(self) -> int:
+        """-1 where a debit makes the balance grow, as people see it; 1 where a credit does."""
+        return -1 if self.type in DEBIT_NORMAL else 1
+
+
+class NewAccount(NamedTuple):
+    """What an account is created with; the limits are on its normal side, None for no limit."""
+
+    code: str
+    type: str
+    currency: str
+    exponent: int
+    name: str | None
+    min_balance: Decimal | None
+    max_balance: Decimal | None
+    metadata: Mapping[str, str] | None
+
+
+class Standing(NamedTuple):
+    """Where an account stands: its balance in minor units, credits positive, and its number of entries."""
+
+    balance: int
+    seq: int
+
+
+class Known(NamedTuple):
+    """A key that is already used, and by which transaction."""
+
+    key: str
+    id: UUID
+    fingerprint: bytes
+    import_id: int | None
+    import_row: int | None
+
+
+class Original(NamedTuple):
+    """A transaction that somebody wants to reverse."""
+
+    id: UUID
+    kind: str
+    legs: tuple[Leg, ...]
+    reversed_by: UUID | None
+
+
+class Entry(NamedTuple):
+    """One line of an account: `amount` and `balance` (after it) in minor units, credits positive."""
+
+    account: Account
+    seq: int
+    amount: int
+    balance: int
+
+
+class Posted(NamedTuple):
+    request: Request
+    posted_at: datetime
+    entries: tuple[Entry, ...]
+
+
+class Replayed(NamedTuple):
+    """The same request was posted before; nothing happened now."""
+
+    request: Request
+    known: Known
+
+
+class Refused(NamedTuple):
+    """`reason` is the code of the error; `details` fill its message."""
+
+    request: Request
+    reason: str
+    details: Mapping[str, Any]
+    known: Known | None = None
+
+
+Outcome = Posted | Replayed | Refused
+
+
+class Survey(NamedTuple):
+    """What the first pass over a file of transfers finds: its hash, how many rows it has, the accounts it names."""
+
+    sha256: bytes
+    rows: int
+    accounts: frozenset[str]
+
+
+class Rejected(NamedTuple):
+    """A row of a file that cannot be posted: its record number, the field if it is one field's fault, and why."""
+
+    row: int
+    field: str | None
+    code: str
+    message: str
+
+
+class Line(NamedTuple):
+    """An entry as people read it: `amount` in minor units, credits positive; `balance` on the normal side."""
+
+    account: str
+    currency: str
+    exponent: int
+    seq: int
+    amount: int
+    balance: int
+
+
+class Transaction(NamedTuple):
+    """A transaction that is in the books, its lines in reading order: debits first, then by account."""
+
+    id: UUID
+    kind: str
+    idempotency_key: str
+    posted_at: datetime
+    effective_at: datetime
+    description: str | None
+    reference: str | None
+    metadata: Mapping[str, str] | None
+    reverses: UUID | None
+    reversed_by: UUID | None
+    import_id: int | None
+    lines: tuple[Line, ...]
+
+
+def recorded(posted: Posted) -> Transaction:
+    """What the books say of a transaction that was posted just now."""
+    request = posted.request
+    lines = [
+        Line(
+            entry.account.code,
+            entry.account.currency,
+            entry.account.exponent,
+            entry.seq,
+            entry.amount,
+            entry.account.normal * entry.balance,
+        )
+        for entry in posted.entries
+    ]
+    return Transaction(
+        request.id,
+        request.kind,
+        request.key,
+        posted.posted_at,
+        request.effective_at or posted.posted_at,
+        request.description,
+        request.reference,
+        request.metadata,
+        request.reverses,
+        None,
+        request.import_id,
+        reading_order(lines),
+    )
+
+
+def reading_order(lines: Sequence[Line]) -> tuple[Line, ...]:
+    return tuple(sorted(lines, key=lambda line: (line.amount > 0, line.account, line.seq)))
+
+
+_CODE = re.compile(r"[A-Za-z0-9:_.\-]{1,128}")
+_TEXT_MAX = {"idempotency_key": 255, "reference": 255, "description": 1000, "name": 200, "metadata": 500, "actor": 200}
+_METADATA_PAIRS_MAX = 50
+
+
+def is_account_code(text: str) -> bool:
+    return _CODE.fullmatch(text) is not None
+
+
+def account_code(text: str) -> str:
+    """`text` if it can be an account's code, else BadCode."""
+    if not is_account_code(text):
+        raise errors.BadCode(text=shown(text))
+    return text
+
+
+def plain_text(field: str, text: str) -> str:
+    """Text fit to be kept: NFC, no control characters but tab and line end, no longer than the field takes."""
+    longest = _TEXT_MAX[field]
+    if len(text) > longest:
+        raise errors.BadText(field=field, problem=f"it is longer than {longest} characters ({len(text)})")
+    if text.isascii() and text.isprintable():
+        return text
+    if any(unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n" for char in text):
+        raise errors.BadText(field=field, problem=f"it holds a control character: '{shown(text)}'")
+    return unicodedata.normalize("NFC", text)
+
+
+def idempotency_key(text: str) -> str:
+    """`text` if it can be a key: one to 255 characters."""
+    if not text.strip():
+        raise errors.BadText(field="idempotency_key", problem="it is empty")
+    return plain_text("idempotency_key", text)
+
+
+def transfer(
+    transaction_id: UUID,
+    key: str,
+    source: str,
+    target: str,
+    amount: Decimal,
+    currency: str | None = None,
+    **extras: Any,
+) -> Request:
+    """Debit `source`, credit `target`. The extras are those of `request`."""
+    legs = (Leg(source, Side.DEBIT, amount, currency), Leg(target, Side.CREDIT, amount, currency))
+    return request(transaction_id, key, Kind.TRANSFER, legs, **extras)
+
+
+def reversal(transaction_id: UUID, key: str, original: Original, amount: Decimal | None, reason: str | None) -> Request:
+    """The original's legs with their sides changed; with `amount`, each leg by that much."""
+    legs = tuple(
+        Leg(leg.account, _other(leg.side), leg.amount if amount is None else amount, leg.currency)
+        for leg in original.legs
+    )
+    return request(transaction_id, key, Kind.REVERSAL, legs, description=reason, reverses=original.id)
+
+
+def request(
+    transaction_id: UUID,
+    key: str,
+    kind: Kind,
+    legs: Sequence[Leg],
+    *,
+    description: str | None = None,
+    reference: str | None = None,
+    effective_at: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    reverses: UUID | None = None,
+    import_id: int | None = None,
+    import_row: int | None = None,
+) -> Request:
+    """A request with its fingerprint. Checks the texts and the time, not the money: BadText, BadTime."""
+    legs = tuple(legs)
+    return Request(
+        id=transaction_id,
+        key=idempotency_key(key),
+        fingerprint=fingerprint(kind, legs, description, reference, effective_at, metadata, reverses),
+        kind=kind,
+        legs=legs,
+        description=None if description is None else plain_text("description", description),
+        reference=None if reference is None else plain_text("reference", reference),
+        effective_at=None if effective_at is None else times.parse(effective_at),
+        metadata=None if metadata is None else checked_metadata(metadata),
+        reverses=reverses,
+        import_id=import_id,
+        import_row=import_row,
+    )
+
+
+def checked_metadata(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Pairs fit to be kept: at most 50, of plain text."""
+    if len(pairs) > _METADATA_PAIRS_MAX:
+        raise errors.BadText(field="metadata", problem=f"it has more than {_METADATA_PAIRS_MAX} pairs")
+    return {plain_text("metadata", key): plain_text("metadata", value) for key, value in pairs.items()}
+
+
+def _other(side: Side) -> Side:
+    return Side.CREDIT if side is Side.DEBIT else Side.DEBIT

@@ -1,0 +1,188 @@
+"""The books against themselves: one named query for each thing that must hold, each finding located.
+
+Every query returns (subject, expected, found) and nothing when all is well. They trust no trigger and no constraint:
+they read the tables as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg.rows import class_row
+
+from ledgerctl.db.connection import Connection
+
+FINDINGS_MAX = 1000
+"""Of one check; a ledger that is damaged everywhere needs no longer list."""
+
+CHECKS = {
+    # A transaction's entries sum to zero in every currency.
+    "zero-sum": """
+        SELECT 'transaction ' || e.transaction_id || ' ' || a.currency AS subject, '0' AS expected,
+               sum(e.amount)::text AS found
+        FROM transaction_entries e
+        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        WHERE e.ledger_id = %(ledger)s
+        GROUP BY e.transaction_id, a.currency
+        HAVING sum(e.amount) <> 0
+        ORDER BY e.transaction_id
+    """,
+    # An account's balance is the sum of its entries.
+    "balance": """
+        SELECT 'account ' || a.code AS subject, coalesce(e.total, 0)::text AS expected, a.balance::text AS found
+        FROM accounts a
+        LEFT JOIN (SELECT account_id, sum(amount) AS total FROM transaction_entries
+                   WHERE ledger_id = %(ledger)s GROUP BY account_id) e ON e.account_id = a.id
+        WHERE a.ledger_id = %(ledger)s AND a.balance IS DISTINCT FROM coalesce(e.total, 0)
+        ORDER BY a.code
+    """,
+    # Each balance_after is the one before it plus the amount.
+    "running-balance": """
+        SELECT 'account ' || coalesce(a.code, e.account_id::text) || ' seq ' || e.seq || ' transaction '
+                   || e.transaction_id AS subject,
+               (e.previous + e.amount)::text AS expected, e.balance_after::text AS found
+        FROM (SELECT account_id, seq, transaction_id, amount, balance_after,
+                     lag(balance_after, 1, 0) OVER (PARTITION BY account_id ORDER BY seq) AS previous
+              FROM transaction_entries WHERE ledger_id = %(ledger)s) e
+        LEFT JOIN accounts a ON a.ledger_id = %(ledger)s AND a.id = e.account_id
+        WHERE e.balance_after IS DISTINCT FROM e.previous + e.amount
+        ORDER BY a.code, e.seq
+    """,
+    # An account's entries are numbered 1 to its seq, without a gap.
+    "sequence": """
+        SELECT 'account ' || a.code AS subject, 'entries 1 to ' || a.seq AS expected,
+               coalesce(e.entries || ' entries from ' || e.first || ' to ' || e.last, 'none') AS found
+        FROM accounts a
+        LEFT JOIN (SELECT account_id, count(*) AS entries, min(seq) AS first, max(seq) AS last
+                   FROM transaction_entries WHERE ledger_id = %(ledger)s GROUP BY account_id) e ON e.account_id = a.id
+        WHERE a.ledger_id = %(ledger)s
+          AND (coalesce(e.entries, 0), coalesce(e.last, 0), coalesce(e.first, 1)) <> (a.seq, a.seq, 1)
+        ORDER BY a.code
+    """,
+    # No balance was ever outside today's limits is too much to ask; the balance that stands is inside them.
+    "limits": """
+        SELECT 'account ' || account AS subject,
+               coalesce(min_balance::text, '') || '..' || coalesce(max_balance::text, '') AS expected,
+               balance::text AS found
+        FROM account_balances
+        WHERE ledger_id = %(ledger)s
+          AND (balance < min_balance OR balance > max_balance OR (status = 'closed' AND balance <> 0))
+        ORDER BY account
+    """,
+    # Amounts are numbers, not zero, and have no more decimals than their currency.
+    "currency": """
+        SELECT 'account ' || a.code || ' seq ' || e.seq AS subject,
+               'a finite amount with at most ' || a.exponent || ' decimals' AS expected, e.amount::text AS found
+        FROM transaction_entries e
+        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        JOIN currencies c ON c.ledger_id = a.ledger_id AND c.code = a.currency
+        WHERE e.ledger_id = %(ledger)s
+          AND (scale(trim_scale(e.amount)) > c.exponent OR a.exponent <> c.exponent OR e.amount = 0
+               OR NOT abs(e.amount) < 1e30)
+        ORDER BY a.code, e.seq
+    """,
+    # Every entry has its account and its transaction.
+    "orphans": """
+        SELECT 'account ' || e.account_id || ' seq ' || e.seq AS subject,
+               CASE WHEN t.id IS NULL THEN 'transaction ' || e.transaction_id ELSE 'account ' || e.account_id END
+                   AS expected,
+               'none' AS found
+        FROM transaction_entries e
+        LEFT JOIN transactions t ON t.ledger_id = e.ledger_id AND t.id = e.transaction_id
+        LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        WHERE e.ledger_id = %(ledger)s AND (t.id IS NULL OR a.id IS NULL)
+        ORDER BY e.account_id, e.seq
+    """,
+    # Every transaction has entries.
+    "empty-transactions": """
+        SELECT 'transaction ' || t.id AS subject, 'at least 2 entries' AS expected, count(e.seq) || ' entries' AS found
+        FROM transactions t
+        LEFT JOIN transaction_entries e ON e.ledger_id = t.ledger_id AND e.transaction_id = t.id
+        WHERE t.ledger_id = %(ledger)s
+        GROUP BY t.id
+        HAVING count(e.seq) < 2
+        ORDER BY t.id
+    """,
+    # A reversal points to a transaction that is no reversal, and moves no more than it did, the other way round.
+    "reversals": """
+        SELECT 'transaction ' || r.id AS subject, 'the opposite of ' || r.reverses AS expected,
+               CASE WHEN o.id IS NULL THEN 'no such transaction'
+                    WHEN o.kind = 'reversal' THEN 'a reversal of a reversal'
+                    ELSE 'other accounts or amounts' END AS found
+        FROM transactions r
+        LEFT JOIN transactions o ON o.ledger_id = r.ledger_id AND o.id = r.reverses
+        WHERE r.ledger_id = %(ledger)s AND r.reverses IS NOT NULL
+          AND (o.id IS NULL OR o.kind = 'reversal' OR EXISTS (
+                SELECT FROM (SELECT account_id, sum(amount) AS amount FROM transaction_entries
+                             WHERE ledger_id = r.ledger_id AND transaction_id = o.id GROUP BY account_id) a
+                FULL JOIN (SELECT account_id, sum(amount) AS amount FROM transaction_entries
+                           WHERE ledger_id = r.ledger_id AND transaction_id = r.id GROUP BY account_id) b
+                       USING (account_id)
+                WHERE a.amount IS NULL OR b.amount IS NULL OR sign(a.amount) = sign(b.amount)
+                   OR abs(b.amount) > abs(a.amount)))
+        ORDER BY r.id
+    """,
+}
+
+COUNTS = """
+    SELECT (SELECT count(*) FROM accounts WHERE ledger_id = %(ledger)s) AS accounts,
+           (SELECT count(*) FROM transactions WHERE ledger_id = %(ledger)s) AS transactions,
+           (SELECT count(*) FROM transaction_entries WHERE ledger_id = %(ledger)s) AS entries,
+           clock_timestamp() AS started_at
+"""
+RECORD = """
+    INSERT INTO reconciliations (ledger_id, status, checked, findings, actor, started_at)
+    VALUES (%s, %s, %s, %s, %s, %s)
+    RETURNING id
+"""
+
+
+class Finding(NamedTuple):
+    check: str
+    subject: str
+    expected: str
+    found: str
+
+
+class _Row(NamedTuple):
+    subject: str
+    expected: str
+    found: str
+
+
+class Counts(NamedTuple):
+    accounts: int
+    transactions: int
+    entries: int
+    started_at: datetime
+
+
+def count(conn: Connection, ledger: int) -> Counts:
+    """How much there is to check, and the time on the database's clock."""
+    row = conn.cursor(row_factory=class_row(Counts)).execute(COUNTS, {"ledger": ledger}).fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return row
+
+
+def run(conn: Connection, ledger: int, name: str) -> list[Finding]:
+    """The findings of one check, the first FINDINGS_MAX of them."""
+    cursor = conn.cursor(row_factory=class_row(_Row)).execute(CHECKS[name].encode(), {"ledger": ledger})
+    return [Finding(name, *row) for row in cursor.fetchmany(FINDINGS_MAX)]
+
+
+def record(
+    conn: Connection,
+    ledger: int,
+    actor: str,
+    started_at: datetime,
+    checked: dict[str, int],
+    findings: Sequence[Finding],
+) -> int:
+    """Keep the run with its findings; its id."""
+    status = "differences" if findings else "clean"
+    listed = json.dumps([finding._asdict() for finding in findings])
+    [[run_id]] = conn.execute(RECORD, [ledger, status, json.dumps(checked), listed, actor, started_at]).fetchall()
+    return int(run_id)

@@ -1,0 +1,266 @@
+"""The gate of the posting path: lock the accounts, look up the keys, and write what was decided.
+
+The only place that locks accounts for posting. Rows are locked in the order of their id, in SQL, in one statement;
+everything else is read by later statements, which see what the lock waited for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from ledgerctl.core import money
+from ledgerctl.core.decision import Facts
+from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request, Side, Standing
+from ledgerctl.db.connection import Connection
+
+# No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
+# the locked row only.
+LOCK = """
+    SELECT id, code, type, currency, exponent, status, min_balance, max_balance, balance, seq, last_posted_at
+    FROM accounts
+    WHERE ledger_id = %s AND code = ANY(%s)
+    ORDER BY id
+    FOR NO KEY UPDATE
+"""
+CLOCK = "SELECT clock_timestamp()"
+KEYS = """
+    SELECT idempotency_key AS key, id, fingerprint, import_id, import_row
+    FROM transactions
+    WHERE ledger_id = %s AND idempotency_key = ANY(%s)
+"""
+ORIGINALS = """
+    SELECT t.id, t.kind, r.id AS reversed_by, a.code, a.currency, e.amount
+    FROM transactions t
+    JOIN transaction_entries e ON e.ledger_id = t.ledger_id AND e.transaction_id = t.id
+    JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+    LEFT JOIN transactions r ON r.ledger_id = t.ledger_id AND r.reverses = t.id
+    WHERE t.ledger_id = %s AND t.id = ANY(%s)
+    ORDER BY t.id, e.amount, a.code, e.seq
+"""
+# Sorted by key: two batches that insert the same keys then meet in the same order, and neither deadlocks.
+INSERT_TRANSACTIONS = """
+    INSERT INTO transactions (ledger_id, id, posted_at, import_id, import_row, effective_at, reverses, fingerprint,
+                              kind, idempotency_key, description, reference, metadata)
+    SELECT %s, t.*
+    FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::integer[], %s::timestamptz[], %s::uuid[], %s::bytea[],
+                %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[])
+         AS t(id, posted_at, import_id, import_row, effective_at, reverses, fingerprint,
+              kind, key, description, reference, metadata)
+    ORDER BY t.key
+"""
+INSERT_ENTRIES = """
+    INSERT INTO transaction_entries (ledger_id, account_id, seq, transaction_id, amount, balance_after)
+    SELECT %s, e.* FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[], %s::numeric[], %s::numeric[]) AS e
+"""
+# The rows are locked and their standing was read under the lock, so every one is there; a trigger compares each
+# with its last entry.
+UPDATE_ACCOUNTS = """
+    UPDATE accounts a
+    SET balance = u.balance, seq = u.seq, last_posted_at = %s
+    FROM unnest(%s::bigint[], %s::numeric[], %s::bigint[]) AS u(id, balance, seq)
+    WHERE a.ledger_id = %s AND a.id = u.id
+"""
+COPY_TRANSACTIONS = """
+    COPY transactions (ledger_id, id, posted_at, import_id, import_row, effective_at, fingerprint,
+                       kind, idempotency_key, description, reference) FROM STDIN
+"""
+COPY_ENTRIES = """
+    COPY transaction_entries (ledger_id, account_id, seq, transaction_id, amount, balance_after) FROM STDIN
+"""
+
+
+class _Locked(NamedTuple):
+    id: int
+    code: str
+    type: str
+    currency: str
+    exponent: int
+    status: str
+    min_balance: Decimal | None
+    max_balance: Decimal | None
+    balance: Decimal
+    seq: int
+    last_posted_at: datetime | None
+
+
+class Held(NamedTuple):
+    """The accounts, locked until the transaction ends, where they stand, and a time no earlier than their last."""
+
+    accounts: dict[str, Account]
+    standings: dict[str, Standing]
+    now: datetime
+
+
+def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
+    """All that the decision needs, in one flush when the connection is in pipeline mode."""
+    codes = sorted({leg.account for request in requests for leg in request.legs})
+    reverses = [request.reverses for request in requests if request.reverses is not None]
+
+    locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, codes])
+    clock = conn.execute(CLOCK)
+    used = conn.cursor(row_factory=class_row(Known)).execute(KEYS, [ledger, [request.key for request in requests]])
+    originals = conn.execute(ORIGINALS, [ledger, reverses]) if reverses else None
+
+    held = _held(locked.fetchall(), clock.fetchall()[0][0])
+    known = {row.key: row for row in used}
+    return Facts(held.accounts, held.standings, known, _originals(originals.fetchall()) if originals else {}, held.now)
+
+
+def lock(conn: Connection, ledger: int, codes: Iterable[str]) -> Held:
+    """Lock every account that a file names, once, before its first row."""
+    locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, list(codes)]).fetchall()
+    [[clock]] = conn.execute(CLOCK).fetchall()
+    return _held(locked, clock)
+
+
+def known(conn: Connection, ledger: int, keys: Sequence[str]) -> dict[str, Known]:
+    """Which of the keys are used. Asked under the account locks."""
+    rows = conn.cursor(row_factory=class_row(Known)).execute(KEYS, [ledger, list(keys)])
+    return {row.key: row for row in rows}
+
+
+def originals(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Original]:
+    """Transactions to be reversed. Their legs never change; whether they are reversed is sure only under the locks."""
+    return _originals(conn.execute(ORIGINALS, [ledger, list(ids)]).fetchall())
+
+
+def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Standing]) -> None:
+    """Insert a handful of transactions and move their accounts, without waiting for an answer in pipeline mode."""
+    if not posted:
+        return
+    entries = [(entry, outcome.request.id) for outcome in posted for entry in outcome.entries]
+    accounts = {entry.account.code: entry.account for entry, _ in entries}
+
+    conn.execute(INSERT_TRANSACTIONS, [ledger, *_columns([_transaction(outcome) for outcome in posted])])
+    conn.execute(
+        INSERT_ENTRIES,
+        [
+            ledger,
+            [entry.account.id for entry, _ in entries],
+            [entry.seq for entry, _ in entries],
+            [transaction for _, transaction in entries],
+            [money.text(entry.amount, entry.account.exponent) for entry, _ in entries],
+            [money.text(entry.balance, entry.account.exponent) for entry, _ in entries],
+        ],
+    )
+    move(conn, ledger, accounts, standings, posted[0].posted_at)
+
+
+def move(
+    conn: Connection,
+    ledger: int,
+    accounts: Mapping[str, Account],
+    standings: Mapping[str, Standing],
+    posted_at: datetime,
+) -> None:
+    """Set balance and seq of the accounts that `standings` names."""
+    moved = [(accounts[code], standing) for code, standing in standings.items()]
+    conn.execute(
+        UPDATE_ACCOUNTS,
+        [
+            posted_at,
+            [account.id for account, _ in moved],
+            [money.text(standing.balance, account.exponent) for account, standing in moved],
+            [standing.seq for _, standing in moved],
+            ledger,
+        ],
+    )
+
+
+def copy(conn: Connection, ledger: int, posted: Sequence[Posted]) -> None:
+    """Write the rows of an import by COPY, transactions before entries; the caller moves the accounts at the end."""
+    if not posted:
+        return
+    with conn.cursor().copy(COPY_TRANSACTIONS) as rows:
+        rows.write("".join([_transaction_line(ledger, outcome) for outcome in posted]))
+    with conn.cursor().copy(COPY_ENTRIES) as rows:
+        rows.write("".join([_entry_lines(ledger, outcome) for outcome in posted]))
+
+
+def _held(rows: Sequence[_Locked], clock: datetime) -> Held:
+    accounts, standings = {}, {}
+    for row in rows:
+        accounts[row.code] = Account(
+            row.id,
+            row.code,
+            row.type,
+            row.currency,
+            row.exponent,
+            row.status,
+            None if row.min_balance is None else money.minor(row.min_balance, row.exponent),
+            None if row.max_balance is None else money.minor(row.max_balance, row.exponent),
+        )
+        standings[row.code] = Standing(money.minor(row.balance, row.exponent), row.seq)
+    # A server's clock may step back; an account's history may not.
+    return Held(accounts, standings, max([clock, *(row.last_posted_at for row in rows if row.last_posted_at)]))
+
+
+def _originals(rows: Sequence[Any]) -> dict[UUID, Original]:
+    found: dict[UUID, Original] = {}
+    for transaction_id, kind, reversed_by, code, currency, amount in rows:
+        leg = Leg(code, Side.CREDIT if amount > 0 else Side.DEBIT, abs(amount), currency)
+        earlier = found.get(transaction_id)
+        legs = (*earlier.legs, leg) if earlier is not None else (leg,)
+        found[transaction_id] = Original(transaction_id, kind, legs, reversed_by)
+    return found
+
+
+def _transaction(outcome: Posted) -> tuple[Any, ...]:
+    request = outcome.request
+    return (
+        request.id,
+        outcome.posted_at,
+        request.import_id,
+        request.import_row,
+        request.effective_at,
+        request.reverses,
+        request.fingerprint,
+        request.kind.value,
+        request.key,
+        request.description,
+        request.reference,
+        None if request.metadata is None else json.dumps(request.metadata),
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+_NULL = r"\N"
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+
+
+def _cell(text: str | None) -> str:
+    """Text as COPY reads it."""
+    if text is None:
+        return _NULL
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+
+
+def _transaction_line(ledger: int, outcome: Posted) -> str:
+    request = outcome.request
+    effective = _NULL if request.effective_at is None else request.effective_at.isoformat()
+    return (
+        f"{ledger}\t{request.id.hex}\t{outcome.posted_at.isoformat()}\t{request.import_id}\t{request.import_row}\t"
+        f"{effective}\t\\\\x{request.fingerprint.hex()}\t{request.kind.value}\t"
+        f"{_cell(request.key)}\t{_cell(request.description)}\t{_cell(request.reference)}\n"
+    )
+
+
+def _entry_lines(ledger: int, outcome: Posted) -> str:
+    transaction = outcome.request.id.hex
+    return "".join(
+        [
+            f"{ledger}\t{entry.account.id}\t{entry.seq}\t{transaction}\t"
+            f"{money.text(entry.amount, entry.account.exponent)}\t{money.text(entry.balance, entry.account.exponent)}\n"
+            for entry in outcome.entries
+        ]
+    )

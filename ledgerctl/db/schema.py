@@ -1,0 +1,254 @@
+"""The tables, declared once. Functions, triggers and views are in `sql/` beside this file.
+
+Every table is keyed by `ledger_id` first, in every unique key and foreign key: on one machine it keeps books apart,
+on a sharded one it is the distribution column. Amounts are NUMERIC without a scale, since a scale would round;
+the triggers hold them to their currency's decimals. `abs(x) < 1e30` also keeps NaN and the infinities out, which
+PostgreSQL orders above every number.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.types import UserDefinedType
+
+from ledgerctl.core.model import AccountType, Kind, Status
+from ledgerctl.db import constraints
+
+
+class XID8(UserDefinedType[int]):
+    """The transaction id that wrote a row: 64 bits, never reused."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: object) -> str:
+        return "XID8"
+
+
+metadata = MetaData()
+
+EXACT_TEXT = Text(collation="C")  # codes and keys compare byte by byte; a collation upgrade cannot reorder them
+CLOCK = text("clock_timestamp()")
+WRITER = text("pg_current_xact_id()")
+
+
+def _one_of(column: str, values: type[AccountType] | type[Kind] | type[Status] | tuple[str, ...]) -> str:
+    listed = ", ".join(f"'{value!s}'" for value in values)
+    return f"{column} IN ({listed})"
+
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    Column("id", Integer, Identity(always=True)),
+    Column("name", EXACT_TEXT, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    PrimaryKeyConstraint("id", name="ledgers_pkey"),
+    UniqueConstraint("name", name=constraints.LEDGER_NAME),
+    CheckConstraint("name ~ '^[A-Za-z0-9:_.-]{1,128}$'", name="ledgers_name_form"),
+)
+
+currencies = Table(
+    "currencies",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("code", EXACT_TEXT, nullable=False),
+    Column("exponent", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "code", name=constraints.CURRENCY_CODE),
+    ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="currencies_ledger"),
+    # For the accounts to refer to: an exponent cannot change under an account that counts with it.
+    UniqueConstraint("ledger_id", "code", "exponent", name="currencies_exponent"),
+    CheckConstraint("code ~ '^[A-Z][A-Z0-9]{2,11}$'", name="currencies_code_form"),
+    CheckConstraint("exponent BETWEEN 0 AND 18", name="currencies_exponent_range"),
+)
+
+NORMAL_BALANCE = "CASE WHEN type IN ('asset', 'expense') THEN -balance ELSE balance END"
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("exponent", SmallInteger, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("last_posted_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    Column("code", EXACT_TEXT, nullable=False),
+    Column("currency", EXACT_TEXT, nullable=False),
+    Column("type", EXACT_TEXT, nullable=False),
+    Column("status", EXACT_TEXT, nullable=False, server_default=Status.ACTIVE),
+    Column("balance", Numeric, nullable=False, server_default="0"),
+    Column("min_balance", Numeric),
+    Column("max_balance", Numeric),
+    Column("name", Text),
+    Column("metadata", JSONB),
+    PrimaryKeyConstraint("ledger_id", "id", name="accounts_pkey"),
+    UniqueConstraint("ledger_id", "code", name=constraints.ACCOUNT_CODE),
+    ForeignKeyConstraint(
+        ["ledger_id", "currency", "exponent"],
+        ["currencies.ledger_id", "currencies.code", "currencies.exponent"],
+        name="accounts_currency",
+    ),
+    CheckConstraint("code ~ '^[A-Za-z0-9:_.-]{1,128}$'", name="accounts_code_form"),
+    CheckConstraint(_one_of("type", AccountType), name="accounts_type"),
+    CheckConstraint(_one_of("status", Status), name="accounts_status"),
+    CheckConstraint("abs(balance) < 1e30", name="accounts_balance_finite"),
+    CheckConstraint("abs(min_balance) < 1e30 AND abs(max_balance) < 1e30", name="accounts_limits_finite"),
+    CheckConstraint(f"({NORMAL_BALANCE}) >= min_balance", name="accounts_min_balance"),
+    CheckConstraint(f"({NORMAL_BALANCE}) <= max_balance", name="accounts_max_balance"),
+    CheckConstraint("status <> 'closed' OR balance = 0", name="accounts_closed_at_zero"),
+    CheckConstraint("seq >= 0", name="accounts_seq"),
+    # Balances change with every transfer: room on the page keeps those updates out of the indexes.
+    postgresql_with={"fillfactor": "70"},
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("file", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("posted", BigInteger, nullable=False, server_default="0"),
+    Column("replayed", BigInteger, nullable=False, server_default="0"),
+    Column("rejected", BigInteger, nullable=False, server_default="0"),
+    Column("totals", JSONB, nullable=False, server_default="{}"),
+    Column("status", EXACT_TEXT, nullable=False),
+    Column("rejects_file", Text),
+    Column("actor", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    Column("finished_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("ledger_id", "id", name="imports_pkey"),
+    ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="imports_ledger"),
+    CheckConstraint(_one_of("status", ("running", "complete", "partial", "refused")), name="imports_status"),
+    Index("imports_sha256", "ledger_id", "sha256"),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("import_row", Integer),
+    Column("id", UUID, nullable=False),
+    Column("posted_at", DateTime(timezone=True), nullable=False),
+    Column("xid8", XID8, nullable=False, server_default=WRITER),
+    Column("import_id", BigInteger),
+    Column("effective_at", DateTime(timezone=True)),
+    Column("reverses", UUID),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("kind", EXACT_TEXT, nullable=False),
+    Column("idempotency_key", EXACT_TEXT, nullable=False),
+    Column("description", Text),
+    Column("reference", Text),
+    Column("metadata", JSONB),
+    PrimaryKeyConstraint("ledger_id", "id", name=constraints.TRANSACTION_ID),
+    UniqueConstraint("ledger_id", "idempotency_key", name=constraints.IDEMPOTENCY_KEY),
+    Index(
+        constraints.REVERSED_ONCE,
+        "ledger_id",
+        "reverses",
+        unique=True,
+        postgresql_where=text("reverses IS NOT NULL"),
+    ),
+    Index("transactions_import", "ledger_id", "import_id", postgresql_where=text("import_id IS NOT NULL")),
+    ForeignKeyConstraint(
+        ["ledger_id", "reverses"], ["transactions.ledger_id", "transactions.id"], name="transactions_reverses"
+    ),
+    ForeignKeyConstraint(
+        ["ledger_id", "import_id"], ["imports.ledger_id", "imports.id"], name="transactions_import_receipt"
+    ),
+    CheckConstraint(_one_of("kind", Kind), name="transactions_kind"),
+    CheckConstraint("(kind = 'reversal') = (reverses IS NOT NULL)", name="transactions_reversal_link"),
+    CheckConstraint("octet_length(fingerprint) = 32", name="transactions_fingerprint"),
+    CheckConstraint("idempotency_key <> ''", name="transactions_key_given"),
+)
+
+transaction_entries = Table(
+    "transaction_entries",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("transaction_id", UUID, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    Column("balance_after", Numeric, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "account_id", "seq", name=constraints.ENTRY_SEQ),
+    Index("transaction_entries_transaction", "ledger_id", "transaction_id"),
+    ForeignKeyConstraint(
+        ["ledger_id", "account_id"], ["accounts.ledger_id", "accounts.id"], name="transaction_entries_account"
+    ),
+    ForeignKeyConstraint(
+        ["ledger_id", "transaction_id"],
+        ["transactions.ledger_id", "transactions.id"],
+        name="transaction_entries_parent",
+    ),
+    CheckConstraint("amount <> 0 AND abs(amount) < 1e30", name="transaction_entries_amount"),
+    CheckConstraint("abs(balance_after) < 1e30", name="transaction_entries_balance"),
+    CheckConstraint("seq > 0", name="transaction_entries_seq"),
+)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("status", EXACT_TEXT, nullable=False),
+    Column("checked", JSONB, nullable=False),
+    Column("findings", JSONB, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    PrimaryKeyConstraint("ledger_id", "id", name="reconciliations_pkey"),
+    ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="reconciliations_ledger"),
+    CheckConstraint(_one_of("status", ("clean", "differences")), name="reconciliations_status"),
+)
+
+reconciliation_checkpoints = Table(
+    "reconciliation_checkpoints",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("balance", Numeric, nullable=False),
+    Column("verified_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    PrimaryKeyConstraint("ledger_id", "account_id", name="reconciliation_checkpoints_pkey"),
+    ForeignKeyConstraint(
+        ["ledger_id", "account_id"], ["accounts.ledger_id", "accounts.id"], name="reconciliation_checkpoints_account"
+    ),
+)
+
+audit_logs = Table(
+    "audit_logs",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    Column("xid8", XID8, nullable=False, server_default=WRITER),
+    Column("actor", Text, nullable=False),
+    Column("action", EXACT_TEXT, nullable=False),
+    Column("subject", EXACT_TEXT, nullable=False),
+    Column("outcome", EXACT_TEXT, nullable=False),
+    Column("request_id", EXACT_TEXT, nullable=False),
+    Column("detail", JSONB),
+    PrimaryKeyConstraint("ledger_id", "id", name="audit_logs_pkey"),
+    Index("audit_logs_subject", "ledger_id", "subject"),
+)

@@ -1,0 +1,107 @@
+-- What the tables' own constraints cannot say. Checks of entries run once a statement over all rows it brought, which
+-- costs half of what two foreign keys do, row by row. They are ENABLE ALWAYS: a replica role does not switch them off.
+
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% is refused on %: what is written there stays', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = 'append_only';
+END $$;
+
+-- New entries are good when, for every one, the account and the transaction exist and the transaction is this one's
+-- (no leg is ever added to an old transaction), its amount has no more decimals than the currency, it follows the
+-- account's previous entry in seq and in balance, and every transaction sums to zero in each currency. An amount is
+-- never zero, so a sum of zero also means at least two legs.
+CREATE OR REPLACE FUNCTION check_entries() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    bad record;
+BEGIN
+    SELECT e.* INTO bad
+    FROM new_entries e
+    LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+    WHERE a.id IS NULL OR scale(trim_scale(e.amount)) > a.exponent
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'entry % of account %: no such account, or more decimals than its currency', bad.seq, bad.account_id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_fits_account';
+    END IF;
+
+    SELECT n.* INTO bad
+    FROM (SELECT DISTINCT ledger_id, transaction_id FROM new_entries) n
+    LEFT JOIN transactions t ON t.ledger_id = n.ledger_id AND t.id = n.transaction_id
+    WHERE t.xid8 IS DISTINCT FROM pg_current_xact_id()
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'entries of transaction % do not belong to a transaction being posted now', bad.transaction_id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_of_a_new_transaction';
+    END IF;
+
+    SELECT e.transaction_id, a.currency, sum(e.amount) AS difference INTO bad
+    FROM new_entries e
+    JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+    GROUP BY e.ledger_id, e.transaction_id, a.currency
+    HAVING sum(e.amount) <> 0
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'transaction % is off balance by % %', bad.transaction_id, bad.difference, bad.currency
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_sum_to_zero';
+    END IF;
+
+    SELECT c.* INTO bad
+    FROM (
+        SELECT e.ledger_id, e.account_id, e.seq, e.balance_after - e.amount AS before,
+               lag(e.seq) OVER account AS previous_seq, lag(e.balance_after) OVER account AS previous_balance
+        FROM new_entries e
+        WINDOW account AS (PARTITION BY e.ledger_id, e.account_id ORDER BY e.seq)
+    ) c
+    LEFT JOIN transaction_entries p
+           ON c.previous_seq IS NULL AND p.ledger_id = c.ledger_id AND p.account_id = c.account_id AND p.seq = c.seq - 1
+    WHERE c.seq <> coalesce(c.previous_seq, p.seq, 0) + 1
+       OR c.before <> coalesce(c.previous_balance, p.balance_after, 0)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'entry % of account % does not follow the one before it', bad.seq, bad.account_id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_without_gap';
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- An account's balance and seq say what its last entry says, and there is no entry beyond it.
+CREATE OR REPLACE FUNCTION check_standings() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    bad record;
+BEGIN
+    SELECT a.* INTO bad
+    FROM new_accounts a
+    LEFT JOIN transaction_entries e ON e.ledger_id = a.ledger_id AND e.account_id = a.id AND e.seq = a.seq
+    WHERE a.balance <> coalesce(e.balance_after, 0)
+       OR (a.seq > 0 AND e.seq IS NULL)
+       OR EXISTS (SELECT FROM transaction_entries l
+                  WHERE l.ledger_id = a.ledger_id AND l.account_id = a.id AND l.seq = a.seq + 1)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'account % does not stand where its last entry says', bad.code
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'account_equals_last_entry';
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Rows of an import name a receipt that exists. Once a statement, since a foreign key would ask once a row.
+CREATE OR REPLACE FUNCTION check_receipts() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    bad record;
+BEGIN
+    SELECT n.* INTO bad
+    FROM (SELECT DISTINCT ledger_id, import_id FROM new_transactions WHERE import_id IS NOT NULL) n
+    LEFT JOIN imports i ON i.ledger_id = n.ledger_id AND i.id = n.import_id
+    WHERE i.id IS NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no import %', bad.import_id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transactions_of_an_import';
+    END IF;
+    RETURN NULL;
+END $$;

@@ -1,0 +1,1 @@
+"""Files and objects in and out: bytes to core values and back, without a database."""

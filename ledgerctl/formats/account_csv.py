@@ -1,0 +1,89 @@
+"""A CSV of accounts: `code,currency` and optionally `type,name,min_balance,max_balance`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from ledgerctl.core import model, money
+from ledgerctl.core.model import FLOORED, AccountType, NewAccount, Rejected
+from ledgerctl.errors import BadFile, BadText, LedgerError, TooManyDecimals, UnknownCurrency
+from ledgerctl.formats.columns import EmptyColumn, cell
+from ledgerctl.formats.records import Input, Records
+
+FIELDS = ("code", "currency", "type", "name", "min_balance", "max_balance")
+REQUIRED = ("code", "currency")
+
+
+def new_account(
+    given: Mapping[str, str | None], exponents: Mapping[str, int], metadata: Mapping[str, str] | None = None
+) -> NewAccount:
+    """An account from texts, with the defaults of its type. BadCode, BadText, BadAmount, UnknownCurrency."""
+    code = model.account_code(given["code"] or "")
+    currency = given["currency"] or ""
+    if currency not in exponents:
+        raise UnknownCurrency(currency=money.shown(currency))
+    kind = given.get("type") or AccountType.LIABILITY
+    if kind not in list(AccountType):
+        raise BadText(field="type", problem=f"'{money.shown(kind)}' is not one of {', '.join(AccountType)}")
+    name = given.get("name")
+    floor = given.get("min_balance") or ("0" if kind in FLOORED else "none")
+    return NewAccount(
+        code=code,
+        type=kind,
+        currency=currency,
+        exponent=exponents[currency],
+        name=model.plain_text("name", name) if name else None,
+        min_balance=_limit(floor, currency, exponents[currency]),
+        max_balance=_limit(given.get("max_balance") or "none", currency, exponents[currency]),
+        metadata=None if metadata is None else model.checked_metadata(metadata),
+    )
+
+
+def read(
+    source: Input,
+    columns: Mapping[str, str],
+    constants: Mapping[str, str],
+    delimiter: str,
+    exponents: Mapping[str, int],
+) -> tuple[list[NewAccount], list[Rejected], int]:
+    """The accounts in order of their first row, the rows that are wrong, and how many rows there are. BadFile."""
+    records = Records(source, delimiter)
+    cells = {name: cell(source.name, records.header, name, columns, constants) for name in FIELDS}
+    for name in REQUIRED:
+        if cells[name] is None:
+            raise BadFile(
+                file=source.name,
+                problem=f"there is no column '{name}'",
+                hint=f"its columns are: {', '.join(map(money.shown, records.header))}",
+            )
+    accounts: dict[str, NewAccount] = {}
+    rejects: list[Rejected] = []
+    for row in records:
+        number, field = records.record, None
+        if len(row) != len(records.header):
+            message = f"it has {len(row)} cells where the header has {len(records.header)}"
+            rejects.append(Rejected(number, None, "BAD_ROW", message))
+            continue
+        try:
+            values: dict[str, str | None] = {}
+            for field, get in cells.items():
+                values[field] = None if get is None else get(row)
+            account = new_account(values, exponents)
+        except EmptyColumn as error:
+            rejects.append(Rejected(number, field, "BAD_TEXT", f"the column '{error.column}' is empty"))
+            continue
+        except LedgerError as error:
+            rejects.append(Rejected(number, error.details.get("field"), error.code, str(error)))
+            continue
+        if accounts.setdefault(account.code, account) != account:
+            message = f"account '{account.code}' stands in an earlier row with other attributes"
+            rejects.append(Rejected(number, None, "ACCOUNT_EXISTS", message))
+    return list(accounts.values()), rejects, records.record
+
+
+def _limit(text: str, currency: str, exponent: int) -> Decimal | None:
+    limit = money.parse_limit(text)
+    if limit is not None and money.decimals(limit) > exponent:
+        raise TooManyDecimals(amount=text, currency=currency, exponent=exponent)
+    return limit

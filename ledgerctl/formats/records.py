@@ -1,0 +1,154 @@
+"""Records of a delimited file: strictly decoded, hashed while read, never held whole.
+
+The file is read as UTF-8 (a byte order mark is fine) and as RFC 4180 with one delimiter; nothing is guessed. What is
+wrong with the file as a whole is a BadFile that names the record or the line; one bad row is its reader's matter.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from ledgerctl.core.money import shown
+from ledgerctl.errors import BadFile
+
+_LINE_MAX = 16 * 1024 * 1024  # of one field; what each field may hold is judged by its own rule
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+csv.field_size_limit(_LINE_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that can be read more than once. A pipe is spooled to a temporary file first."""
+
+    name: str
+    stream: BinaryIO
+
+    def digest(self) -> bytes:
+        """SHA-256 of the whole content."""
+        self.stream.seek(0)
+        whole = sha256()
+        while block := self.stream.read(1 << 20):
+            whole.update(block)
+        return whole.digest()
+
+
+def open_input(path: str) -> Input:
+    """The file of that path, or standard input for `-`. BadFile when there is nothing to read."""
+    if path == "-":
+        spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
+        shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+        return Input("-", spool)
+    try:
+        stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the Input
+    except IsADirectoryError:
+        raise BadFile(file=path, problem="it is a directory") from None
+    except OSError as error:
+        raise BadFile(file=path, problem=(error.strerror or str(error)).lower()) from None
+    if stream.seekable():
+        return Input(path, stream)
+    spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
+    shutil.copyfileobj(stream, spool, 1 << 20)
+    return Input(path, spool)
+
+
+class Records:
+    """One pass over the records of a file. `header` is read at once; iterate for the rows, each a list of cells."""
+
+    def __init__(self, source: Input, delimiter: str = ",") -> None:
+        self._source = source
+        self._hashed = _Hashed(source.stream)
+        source.stream.seek(0)
+        self.record = 0
+        """The number of the record read last, from 1; the header is none."""
+        text = io.TextIOWrapper(io.BufferedReader(self._hashed, 1 << 20), "utf-8-sig", "strict", newline="")
+        self._reader = csv.reader(self._lines(text), delimiter=delimiter, strict=True)
+        self.header = self._header()
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for row in self._guarded():
+            if not row:
+                self._require_end()
+                return
+            self.record += 1
+            yield row
+
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes of this pass, once it is over."""
+        return self._hashed.sha256.digest()
+
+    def _header(self) -> list[str]:
+        header = next(self._guarded(), None)
+        if header is None:
+            raise self._bad("it is empty")
+        if any(not name.strip() for name in header):
+            raise self._bad("its header has a column without a name")
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise self._bad(f"its header names '{shown(twice[0])}' twice")
+        return header
+
+    def _guarded(self) -> Iterator[list[str]]:
+        try:
+            yield from self._reader
+        except csv.Error as error:
+            raise self._bad(f"record {self.record + 1} is not valid CSV: {error}") from None
+        except UnicodeDecodeError:
+            raise self._bad(_undecodable(self._source.stream)) from None
+
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        first = True
+        for line in text:
+            if first and line.endswith("\r"):
+                raise self._bad("its lines end in CR alone; save it with LF or CRLF line ends")
+            if "\0" in line:
+                raise self._bad(f"record {self.record + 1} holds a NUL byte")
+            first = False
+            yield line
+
+    def _require_end(self) -> None:
+        """Blank lines may stand at the end and nowhere else."""
+        if any(row for row in self._guarded()):
+            raise self._bad(f"there is a blank line after record {self.record}")
+
+    def _bad(self, problem: str) -> BadFile:
+        return BadFile(file=self._source.name, problem=problem)
+
+
+class _Hashed(io.RawIOBase):
+    """Bytes on their way through, hashed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sha256 = sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than typeshed's
+        block = self._stream.read(len(buffer))
+        self.sha256.update(block)
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _undecodable(stream: BinaryIO) -> str:
+    """Which line and byte is not UTF-8."""
+    stream.seek(0)
+    if stream.read(2) in _UTF16:
+        return "it is UTF-16; save it as UTF-8"
+    stream.seek(0)
+    for number, line in enumerate(stream, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            return f"line {number}, byte {error.start + 1} is not UTF-8 (0x{line[error.start]:02x}); save it as UTF-8"
+    return "it is not UTF-8"

@@ -14,6 +14,8 @@ COLUMNS = (
     "code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq", "created_at",
 )  # fmt: skip
 
+TABLE = ("code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq")
+
 app = typer.Typer(help="Create accounts and look after them.", no_args_is_help=True)
 
 
@@ -54,7 +56,7 @@ def create(
     if not accounts.create(books, [new]).created:
         context.obj.note(f"account '{code}' was there already")
 
-    context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS)
+    context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS, narrow=TABLE)
 
 
 @app.command("list", epilog=output.exits(Exit.USAGE))
@@ -76,7 +78,7 @@ def list_(
         if total > limit:
             context.obj.note(f"{limit} of {total:,}; --all, or --after {rows[-1]['code']}")
 
-    context.obj.show([objects.account(row) for row in rows], COLUMNS)
+    context.obj.show([objects.account(row) for row in rows], COLUMNS, narrow=TABLE)
 
 
 @app.command(epilog=output.exits(Exit.NOT_FOUND))
@@ -85,7 +87,7 @@ def show(context: Context, code: Annotated[str, typer.Argument(help="The account
     from ledgerctl.db import reports
     from ledgerctl.formats import objects
 
-    context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS)
+    context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS, narrow=TABLE)
 
 
 @app.command(epilog=output.exits(Exit.REFUSED, Exit.NOT_FOUND))

@@ -15,6 +15,7 @@ COLUMNS = (
     "actor", "started_at", "finished_at",
 )  # fmt: skip
 
+TABLE = ("import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "started_at")
 imports = typer.Typer(help="Look at receipts of imports.", no_args_is_help=True)
 
 
@@ -65,7 +66,7 @@ def import_(
         files.report(result.tally.rejects)
     elif result.tally.replayed and not result.tally.posted:
         context.obj.note("every row was posted before; nothing was posted now")
-    context.obj.show(answer, COLUMNS, head=_summary(answer))
+    context.obj.show(answer, COLUMNS, head=_summary(answer), narrow=TABLE)
     if result.tally.rejected:
         raise files.rejection(
             file, result.tally.rejects, result.tally.rejected, result.tally.rows, "nothing was posted"
@@ -81,7 +82,7 @@ def list_(
     from ledgerctl.formats import objects
 
     rows = context.obj.read(reports.imports, limit=limit)
-    context.obj.show([objects.receipt(row) for row in rows], COLUMNS)
+    context.obj.show([objects.receipt(row) for row in rows], COLUMNS, narrow=TABLE)
 
 
 @imports.command(epilog=output.exits(Exit.NOT_FOUND))
@@ -94,7 +95,7 @@ def show(context: Context, import_id: Annotated[str, typer.Argument(metavar="ID"
     if not rows:
         raise ImportNotFound(import_id=import_id)
     answer = objects.receipt(rows[0])
-    context.obj.show(answer, COLUMNS, head=_summary(answer))
+    context.obj.show(answer, COLUMNS, head=_summary(answer), narrow=TABLE)
 
 
 def _summary(answer: dict[str, object]) -> str:

@@ -18,7 +18,7 @@ from ledgerctl.cli import output
 from ledgerctl.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Concatenate, ParamSpec
 
     from ledgerctl.config import Configuration
@@ -120,9 +120,17 @@ class Invocation:
         if asking and not yes and not typer.confirm(effect, err=True):
             raise errors.Declined(detail="the answer was no")
 
-    def show(self, answer: Any, columns: Any, rows: Any = None, head: str = "") -> None:
-        """Write the answer as the operator asked for it."""
-        output.show(self.style, answer, columns, rows, head)
+    def show(
+        self,
+        answer: Any,
+        columns: Sequence[str],
+        *,
+        rows: Iterable[output.Row] | None = None,
+        head: str = "",
+        narrow: Sequence[str] = (),
+    ) -> None:
+        """Write the answer as the operator asked for it; see `output.show`."""
+        output.show(self.style, answer, columns, rows=rows, head=head, narrow=narrow)
 
     def note(self, text: str) -> None:
         """A sentence on stderr, unless --quiet."""

@@ -44,8 +44,19 @@ def exits(*codes: Exit) -> str:
     return f"Exit codes: 0 done, {listed}. All of them: ledgerctl help exit-codes"
 
 
-def show(style: Style, answer: Any, columns: Sequence[str], rows: Iterable[Row] | None = None, head: str = "") -> None:
-    """Write an answer. `answer` is the JSON value, a list of objects or one; `rows` are what a table shows of it."""
+def show(
+    style: Style,
+    answer: Any,
+    columns: Sequence[str],
+    *,
+    rows: Iterable[Row] | None = None,
+    head: str = "",
+    narrow: Sequence[str] = (),
+) -> None:
+    """Write an answer. `answer` is the JSON value, a list of objects or one; `rows` are what csv and table show of it.
+
+    `columns` are the fields there are; a table shows the `narrow` ones unless --fields says otherwise.
+    """
     lines = answer if rows is None else rows
     if isinstance(lines, Mapping):
         lines = [lines]
@@ -54,7 +65,7 @@ def show(style: Style, answer: Any, columns: Sequence[str], rows: Iterable[Row] 
         "json": lambda: _json(answer, style.fields),
         "jsonl": lambda: _jsonl(answer, style.fields),
         "csv": lambda: _csv(style, wanted, lines),
-        "table": lambda: chain([head + "\n"] if head else [], _table(style, wanted, lines)),
+        "table": lambda: chain([head + "\n"] if head else [], _table(style, style.fields or narrow or columns, lines)),
     }
     _write(style, writers[style.format]())
 
@@ -170,15 +181,20 @@ def _defused(column: str, cell: str) -> str:
 
 
 def _table(style: Style, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    cells = ([plain(text(row[name])) for name in columns] for row in rows)
+    cells = ([plain(_brief(name, text(row[name]))) for name in columns] for row in rows)
     sample = list(islice(cells, _WIDTH_SAMPLE))
     titles = [name.replace("_", " ") for name in columns]
     widths = [max([len(title), *(len(row[index]) for row in sample)]) for index, title in enumerate(titles)]
-    if style.header:
+    if style.header and sample:
         line = _aligned(titles, columns, widths)
         yield f"\x1b[1m{line}\x1b[0m\n" if colored(sys.stdout, style.color) and not style.out else line + "\n"
     for row in chain(sample, cells):
         yield _aligned(row, columns, widths) + "\n"
+
+
+def _brief(column: str, cell: str) -> str:
+    """Times to the second: the microseconds are for programs."""
+    return re.sub(r"\.[0-9]+Z$", "Z", cell) if column.endswith(("_at", "as_of")) else cell
 
 
 def _aligned(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int]) -> str:

@@ -154,7 +154,7 @@ def show(context: Context, transaction: Annotated[str, typer.Argument(metavar="I
         f"{name.replace('_', ' ').ljust(width)}  {output.plain(output.text(value))}" for name, value in told.items()
     ]
     head = "\n".join([f"transaction {shape['transaction_id']}", *lines, ""])
-    context.obj.show(shape, ENTRY_COLUMNS, shape["entries"], head)
+    context.obj.show(shape, ENTRY_COLUMNS, rows=shape["entries"], head=head)
 
 
 def _reference(text: str) -> UUID | str:
@@ -176,4 +176,4 @@ def _show(context: Context, receipt: Receipt, *, dry_run: bool) -> None:
     if dry_run:
         shape["dry_run"] = True
     head = f"{'dry run: would be ' if dry_run else ''}{status} {shape['transaction_id']}"
-    context.obj.show(shape, ENTRY_COLUMNS, shape["entries"], head)
+    context.obj.show(shape, ENTRY_COLUMNS, rows=shape["entries"], head=head)

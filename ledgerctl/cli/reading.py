@@ -19,6 +19,8 @@ HISTORY_COLUMNS = (
     "seq", "posted_at", "kind", "debit", "credit", "balance", "currency", "counterparties", "description", "reference",
     "transaction_id", "effective_at", "idempotency_key",
 )  # fmt: skip
+HISTORY_TABLE = ("seq", "posted_at", "debit", "credit", "balance", "currency", "counterparties", "description",
+                 "transaction_id")  # fmt: skip
 
 
 def register(root: typer.Typer) -> None:
@@ -53,7 +55,7 @@ def balance(
 
     answer = [_balance_object(row, stamp) for row in rows]
     table = [{**row, "account": row.get("account") or f"{row['prefix']}:"} for row in answer]
-    context.obj.show(answer, BALANCE_COLUMNS, table)
+    context.obj.show(answer, BALANCE_COLUMNS, rows=table)
 
 
 def _balances(invocation: Invocation, code: str, instant: datetime | None) -> list[dict[str, Any]]:
@@ -122,7 +124,7 @@ def history(
     account = context.obj.read(reports.require_account, code)
 
     if all_:
-        context.obj.show(_whole(context.obj, account["account_id"], start, end), HISTORY_COLUMNS)
+        context.obj.show(_whole(context.obj, account["account_id"], start, end), HISTORY_COLUMNS, narrow=HISTORY_TABLE)
         return
     rows = context.obj.read(
         reports.history, account["account_id"], since=start, until=end, after=after, before=before, limit=limit
@@ -130,7 +132,7 @@ def history(
     if len(rows) == limit and account["seq"] > limit:
         way = f"--after {rows[-1]['seq']}" if after is not None else f"--before {rows[0]['seq']}"
         context.obj.note(f"{limit} of {account['seq']:,} entries; --all, or {way}")
-    context.obj.show([objects.history_entry(row) for row in rows], HISTORY_COLUMNS)
+    context.obj.show([objects.history_entry(row) for row in rows], HISTORY_COLUMNS, narrow=HISTORY_TABLE)
 
 
 def _whole(

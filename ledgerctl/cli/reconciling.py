@@ -38,6 +38,6 @@ def reconcile(
     silent = not findings and not context.obj.format and not sys.stdout.isatty() and context.obj.style.format == "table"
     if not (silent and context.obj.quiet):
         counts = ", ".join(f"{count:,} {noun}" for noun, count in result.checked.items())
-        context.obj.show(answer, COLUMNS, findings, f"{result.status}: {counts} checked")
+        context.obj.show(answer, COLUMNS, rows=findings, head=f"{result.status}: {counts} checked")
     if findings:
         raise DifferencesFound(findings=len(findings))

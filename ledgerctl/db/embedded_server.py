@@ -15,8 +15,7 @@ import time
 from pathlib import Path
 
 from ledgerctl.db import embedded_install as install
-from ledgerctl.db.embedded_install import Owner
-from ledgerctl.errors import EmbeddedFailed
+from ledgerctl.db.embedded_install import Owner, failed
 
 PORT = 5432  # only the name of the socket: nothing listens on TCP
 SOCKET = f".s.PGSQL.{PORT}"
@@ -42,11 +41,13 @@ def ensure_running(directory: Path, owner: Owner) -> None:
         return
     found = install.find(directory, owner)
     if (made_by := version(directory)) != found.major:
-        raise EmbeddedFailed(
-            directory=directory,
-            detail=f"was made by PostgreSQL {made_by}, and this program brings PostgreSQL {found.major}",
+        raise failed(
+            directory,
+            f"was made by PostgreSQL {made_by}, and this program brings PostgreSQL {found.major}",
             hint="dump it with the version of ledgerctl that made it, and restore it into a new directory",
         )
+
+    install.refuse_unreachable(directory, owner)
 
     began = time.monotonic()
     spawned: int | None = None
@@ -60,9 +61,9 @@ def ensure_running(directory: Path, owner: Owner) -> None:
             stale = _read(directory / "pgdata" / "postmaster.pid")
             spawned, said_before = _spawn(directory, owner, found.bin)
         if time.monotonic() - began > START_SECONDS:
-            raise EmbeddedFailed(
-                directory=directory,
-                detail=f"is not ready after {START_SECONDS} s:\n{_last_words(directory, said_before)}",
+            raise failed(
+                directory,
+                f"is not ready after {START_SECONDS} s:\n{_last_words(directory, said_before)}",
                 hint="after a crash it may need longer to recover: run the command again",
             )
         time.sleep(POLL_SECONDS)
@@ -82,7 +83,7 @@ def _spawn(directory: Path, owner: Owner, binaries: Path) -> tuple[int, int]:
     server = [str(binaries / "postgres"), "-D", str(directory / "pgdata"), *listen]
     done = install.run(owner, ["/bin/sh", "-c", SPAWN, "sh", log, *server], detach=True)
     if done.returncode:
-        raise EmbeddedFailed(directory=directory, detail=f"could not be started:\n{last_lines(done.stderr)}")
+        raise failed(directory, f"could not be started:\n{last_lines(done.stderr)}")
     return int(done.stdout), size
 
 
@@ -90,7 +91,7 @@ def _judge_death(directory: Path, said_before: int, waited_s: float) -> None:
     """Let it be tried again while processes of a killed server are still ending; anything else is an error."""
     words = _last_words(directory, said_before)
     if ORPHANS not in words or waited_s > ORPHAN_SECONDS:
-        raise EmbeddedFailed(directory=directory, detail=f"did not start:\n{words}")
+        raise failed(directory, f"did not start:\n{words}")
     time.sleep(0.1)
 
 
@@ -114,13 +115,13 @@ def shut_down(directory: Path) -> bool:
     if not state:
         return False
     if pid is None:
-        raise EmbeddedFailed(directory=directory, detail="is run by a process that cannot be seen from here")
+        raise failed(directory, "is run by a process that cannot be seen from here")
 
     os.kill(pid, signal.SIGINT)  # "fast": open transactions are rolled back
     began = time.monotonic()
     while _is_server(pid, directory):
         if time.monotonic() - began > STOP_SECONDS:
-            raise EmbeddedFailed(directory=directory, detail=f"is still shutting down after {STOP_SECONDS} s")
+            raise failed(directory, f"is still shutting down after {STOP_SECONDS} s")
         time.sleep(POLL_SECONDS)
     return True
 
@@ -261,4 +262,4 @@ def refuse_foreign_socket(directory: Path, place: Path, uid: int) -> None:
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
         detail = f"cannot use '{place}' for its socket: it is not a private directory of '{install.user_name(uid)}'"
-        raise EmbeddedFailed(directory=directory, detail=detail)
+        raise failed(directory, detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pwd
 import shutil
@@ -572,6 +573,16 @@ def test_a_closed_parent_is_named_and_stays_closed(home: Path) -> None:
     assert "--database-url embedded:/var/lib/ledgerctl" in caught.value.advice
     assert (home / "closed").stat().st_mode & 0o777 == 0o700
     assert not (home / "closed" / "inner" / "data").exists()
+    json.dumps(caught.value.as_json())
+
+
+@needs_root
+def test_a_parent_closed_later_is_named_by_the_next_start(served: Path) -> None:
+    embedded.stop(served)
+    served.parent.chmod(0o700)
+
+    with pytest.raises(EmbeddedFailed, match=f"'{served.parent}' is closed"):
+        start(served)
 
 
 @needs_root

@@ -120,6 +120,7 @@ class BadFile(LedgerError):
     code = "BAD_FILE"
     exit_code = Exit.USAGE
     message = "cannot read '{file}': {problem}"
+    hint = "nothing was changed; mend the file and run the command again"
 
 
 class FileChanged(LedgerError):

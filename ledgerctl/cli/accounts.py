@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import Exit
 
 COLUMNS = (
@@ -16,7 +16,7 @@ COLUMNS = (
 
 TABLE = ("code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq")
 
-app = typer.Typer(help="Create accounts and look after them.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Create accounts and look after them.")
 
 
 def register(root: typer.Typer) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from ledgerctl import __version__, errors
 from ledgerctl.cli import (
@@ -25,7 +25,7 @@ from ledgerctl.cli import (
     settings,
     topics,
 )
-from ledgerctl.cli.invocation import Invocation
+from ledgerctl.cli.invocation import Group, Invocation
 from ledgerctl.errors import BadUsage, Exit, LedgerError
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -35,7 +35,7 @@ _FLAGS = ("--quiet", "-q", "--verbose", "-v", "-vv", "--no-input", "--no-header"
 _ATTACHED = ("-o", "-l", *(f"{name}=" for name in _VALUED if name.startswith("--")))
 
 
-class Root(TyperGroup):
+class Root(Group):
     """Takes global options anywhere, and turns every error into its words and its exit code, once."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -73,7 +73,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
 )
 for group in (
     database,
@@ -143,11 +142,17 @@ def globals_(
 
 def run() -> int:
     """Run the command line; the exit code of the process."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code = app(standalone_mode=False)
     except typer.Abort:
         return Exit.INTERRUPTED
     return int(code or Exit.DONE)
+
+
+def _terminated(_signal: int, _frame: object) -> NoReturn:
+    """Leave through every `finally`: transactions roll back, temporary files go."""
+    sys.exit(Exit.TERMINATED)
 
 
 def _global_first(args: Sequence[str]) -> list[str]:
@@ -202,7 +207,8 @@ def _with_suggestion(error: LedgerError, invocation: Invocation | None) -> Ledge
 
     from ledgerctl.db import reports
 
-    near = get_close_matches(error.details["account"], invocation.read(reports.near_codes, error.details["account"]), 1)
+    account = error.details["account"]
+    near = get_close_matches(account, invocation.read(reports.near_codes, account), 1)
     return errors.AccountNotFound(**error.details, hint=f"did you mean '{near[0]}'?") if near else error
 
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import BadConfig, BadUsage, Exit
 
 STATUS_COLUMNS = ("server", "running", "version", "schema", "needed", "directory")
 DEFAULT_URL = "embedded:ledgerctl-data"
 
-db = typer.Typer(help="Look after the database.", no_args_is_help=True)
+db = typer.Typer(cls=Group, help="Look after the database.")
 
 
 def register(root: typer.Typer) -> None:

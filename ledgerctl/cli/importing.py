@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import Exit, ImportNotFound
 
 COLUMNS = (
@@ -16,7 +16,7 @@ COLUMNS = (
 )  # fmt: skip
 
 TABLE = ("import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "started_at")
-imports = typer.Typer(help="Look at receipts of imports.", no_args_is_help=True)
+imports = typer.Typer(cls=Group, help="Look at receipts of imports.")
 
 
 def register(root: typer.Typer) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from ledgerctl import errors
 from ledgerctl.cli import output
@@ -136,6 +137,13 @@ class Invocation:
         """A sentence on stderr, unless --quiet."""
         if not self.quiet:
             output.note(text)
+
+
+class Group(TyperGroup):
+    """A group of commands that explains itself when none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
 
 
 class Context(typer.Context):

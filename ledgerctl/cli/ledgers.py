@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import Exit
 
-ledger = typer.Typer(help="Keep several sets of books in one database.", no_args_is_help=True)
-currency = typer.Typer(help="Currencies of the ledger: those of ISO 4217, and your own.", no_args_is_help=True)
+ledger = typer.Typer(cls=Group, help="Keep several sets of books in one database.")
+currency = typer.Typer(cls=Group, help="Currencies of the ledger: those of ISO 4217, and your own.")
 
 
 def register(root: typer.Typer) -> None:

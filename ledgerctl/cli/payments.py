@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import BadUsage, Exit
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENTRY_COLUMNS = ("account", "debit", "credit", "currency", "balance")
 KEY_HELP = "Repeating a request with its key changes nothing. Made and shown when not given."
-transactions = typer.Typer(help="Look at transactions.", no_args_is_help=True)
+transactions = typer.Typer(cls=Group, help="Look at transactions.")
 
 
 class AmountCommand(TyperCommand):

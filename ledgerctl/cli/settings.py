@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import Exit
 
-config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+config = typer.Typer(cls=Group, help="Look at the configuration.")
 
 
 def register(root: typer.Typer) -> None:

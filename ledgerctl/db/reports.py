@@ -212,8 +212,11 @@ def currencies(conn: Connection, ledger: int) -> list[Row]:
 
 def near_codes(conn: Connection, ledger: int, code: str) -> list[str]:
     """Codes that begin as this one does, for suggestions."""
-    start = code[:2]
-    return [row[0] for row in conn.execute(NEAR_CODES, [ledger, start, start + "\x7f"]).fetchall()]
+    found: list[str] = []
+    for length in (len(code) * 2 // 3, 2):
+        start = code[:length]
+        found += [row[0] for row in conn.execute(NEAR_CODES, [ledger, start, start + "\x7f"]).fetchall()]
+    return found
 
 
 def _line(row: Row) -> Line:

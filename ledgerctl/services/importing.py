@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts, Reason, decide, repeated_in_file
+from ledgerctl.core.differences import differences
 from ledgerctl.core.model import Account, Outcome, Posted, Refused, Rejected, Replayed, Request, Standing, Survey
 from ledgerctl.db import audit, imports, journal, reports
 from ledgerctl.db.connection import Connection, Limits
@@ -128,7 +129,8 @@ def _copy_all(conn: Connection, books: Books, file: File, survey: Survey, progre
         outcomes = iter([_once_in_file(outcome, same_file, seen) for outcome in decision.outcomes])
 
         for row in chunk:
-            _count(tally, row if isinstance(row, Rejected) else next(outcomes), held.accounts)
+            outcome = row if isinstance(row, Rejected) else next(outcomes)
+            _count(tally, _explained(conn, books, outcome), held.accounts)
         journal.copy(conn, books.ledger, [outcome for outcome in decision.outcomes if isinstance(outcome, Posted)])
         standings.update(decision.standings)
         touched.update(decision.standings)
@@ -150,6 +152,15 @@ def _once_in_file(outcome: Outcome, same_file: set[int | None], seen: set[str]) 
     return outcome
 
 
+def _explained(conn: Connection, books: Books, outcome: Outcome | Rejected) -> Outcome | Rejected:
+    """A conflict names the fields that differ from what was posted under its key."""
+    if not isinstance(outcome, Refused) or outcome.reason != Reason.IDEMPOTENCY_CONFLICT or outcome.known is None:
+        return outcome
+    stored = reports.transaction(conn, books.ledger, outcome.known.id)
+    fields = ", ".join(differences(stored, outcome.request))
+    return outcome._replace(details={**outcome.details, "fields": fields})
+
+
 def _count(tally: Tally, row: Outcome | Rejected, accounts: dict[str, Account]) -> None:
     tally.rows += 1
     if isinstance(row, Rejected):
@@ -158,13 +169,26 @@ def _count(tally: Tally, row: Outcome | Rejected, accounts: dict[str, Account]) 
     request = row.request
     if isinstance(row, Refused):
         error = errors.by_code(row.reason)(**row.details)
-        tally.reject(Rejected(request.import_row or 0, None, error.code, str(error)))
+        tally.reject(Rejected(request.import_row or 0, _field(row), error.code, str(error)))
         return
     tally.posted += isinstance(row, Posted)
     tally.replayed += isinstance(row, Replayed)
     leg = request.legs[0]
     account = accounts[leg.account]
     tally.add_total(account, money.minor(leg.amount, account.exponent))
+
+
+def _field(refused: Refused) -> str:
+    """The field of the row that the refusal is about."""
+    of_reason = {
+        Reason.DUPLICATE_KEY: "idempotency_key",
+        Reason.IDEMPOTENCY_CONFLICT: "idempotency_key",
+        Reason.CURRENCY_MISMATCH: "currency",
+        Reason.TOO_MANY_DECIMALS: "amount",
+        Reason.AMOUNT_TOO_LARGE: "amount",
+    }
+    side = "to" if refused.details.get("account") == refused.request.legs[1].account else "from"
+    return of_reason.get(Reason(refused.reason), side)
 
 
 def _finish(conn: Connection, books: Books, import_id: int, status: str, survey: Survey, tally: Tally) -> None:

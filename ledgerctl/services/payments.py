@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ledgerctl import errors
 from ledgerctl.core.decision import Reason, decide
+from ledgerctl.core.differences import differences
 from ledgerctl.core.model import Outcome, Posted, Refused, Replayed, Request, Transaction, recorded, reversal
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.connection import Connection
@@ -96,26 +97,3 @@ def _refusal(books: Books, refused: Refused) -> errors.LedgerError:
         stored = books.database.read(reports.transaction, books.ledger, refused.known.id)
         details["fields"] = ", ".join(differences(stored, refused.request))
     return errors.by_code(refused.reason)(**details)
-
-
-def differences(stored: Transaction, request: Request) -> list[str]:
-    """Which fields of the request differ from the transaction that has its key."""
-    legs = {(line.account, abs(line.amount), line.amount > 0) for line in stored.lines}
-    exponents = {line.account: line.exponent for line in stored.lines}
-    asked = {leg.account for leg in request.legs}
-    pairs = {
-        "kind": request.kind == stored.kind,
-        "accounts": asked == {line.account for line in stored.lines},
-        "description": request.description == stored.description,
-        "reference": request.reference == stored.reference,
-        "metadata": (request.metadata or None) == (stored.metadata or None),
-        "reverses": request.reverses == stored.reverses,
-    }
-    if asked <= exponents.keys():
-        scaled = {
-            (leg.account, int(leg.amount.scaleb(exponents[leg.account])), leg.side == "credit") for leg in request.legs
-        }
-        pairs["amount"] = scaled == legs
-    if request.effective_at is not None:
-        pairs["effective_at"] = request.effective_at == stored.effective_at
-    return [name for name, same in pairs.items() if not same] or ["currency or effective_at as written"]

@@ -1,0 +1,105 @@
+"""The rooms of docs/architecture.md: who may import whom, and what a command loads before it needs it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "ledgerctl"
+
+MAY_IMPORT = {
+    "errors": set(),
+    "ids": set(),
+    "config": {"errors"},
+    "core": {"core", "errors"},
+    "db": {"db", "core", "config", "errors"},
+    "services": {"services", "db", "core", "config", "errors"},
+    "formats": {"formats", "core", "ids", "errors"},
+    "cli": {"cli", "services", "db", "core", "formats", "config", "errors", "ids", "__init__"},
+    "__main__": {"cli", "__init__"},
+    "__init__": set(),
+}
+"""Of the commands, only those that look after the server itself and those that ask reach into db."""
+
+OF_ONE_ROOM = {
+    "typer": {"cli"},
+    "rich": {"cli/progress.py"},
+    "sqlalchemy": {"db/schema.py", "db/migrate.py"},
+    "alembic": {"db/migrate.py"},
+    "psycopg": {"db", "services/books.py", "services/setup.py"},
+    "pydantic": {"config.py"},
+    "pydantic_settings": {"config.py"},
+    "decimal": {"core", "db", "services/payments.py", "formats/account_csv.py"},
+}
+STANDARD_ONLY = ("core", "errors", "ids")
+HEAVY = {"psycopg", "sqlalchemy", "alembic", "rich", "pydantic", "pydantic_settings", "redis", "asyncio"}
+
+
+def _sources() -> Iterator[Path]:
+    return (path for path in sorted(PACKAGE.rglob("*.py")))
+
+
+def _room(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Every module that a file names in an import, wherever the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    room = _room(path)
+    ours = [name.split(".") for name in _imported(path)]
+
+    entered = {parts[1] if len(parts) > 1 else "__init__" for parts in ours if parts[0] == "ledgerctl"}
+    entered = {"__init__" if name == "__version__" else name for name in entered}
+
+    assert entered <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_is_known_in_its_room_only(path: Path) -> None:
+    relative = str(path.relative_to(PACKAGE))
+    for name in _imported(path):
+        library = name.split(".")[0]
+        allowed = OF_ONE_ROOM.get(library)
+        assert allowed is None or _room(path) in allowed or relative in allowed, f"{relative} imports {library}"
+        if _room(path) in STANDARD_ONLY:
+            assert library in sys.stdlib_module_names | {"ledgerctl"}, f"{relative} imports {library}"
+
+
+def _loaded(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_help_loads_none_of_the_heavy_libraries() -> None:
+    loaded = _loaded("import sys\nsys.argv = ['ledgerctl', '--help']\nfrom ledgerctl.cli.app import run\nrun()")
+
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    "modules",
+    ["services.payments", "services.importing", "services.reconciling", "services.accounts", "db.reports"],
+)
+def test_no_runtime_path_loads_what_only_migrations_need(modules: str) -> None:
+    loaded = _loaded(f"import ledgerctl.{modules}")
+
+    assert "psycopg" in loaded
+    assert not loaded & {"sqlalchemy", "alembic", "rich"}

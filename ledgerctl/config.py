@@ -7,14 +7,10 @@ which wins over the default. One file is read: `--config`, else `./ledgerctl.tom
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from typing import Any
 
 from ledgerctl.errors import BadConfig, NotConfigured
 
@@ -23,50 +19,55 @@ PREFIX = "LEDGERCTL_"
 EMBEDDED = "embedded:"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+def _number(default: Any, least: float) -> Any:
+    return field(default=default, metadata={"least": least})
 
 
-class Database(_Section):
+def _choice(default: str, *others: str) -> Any:
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
     url: str = ""
     """A PostgreSQL URL or conninfo, or `embedded:DIR`."""
-    connect_timeout_s: int = Field(5, ge=1)
-    lock_timeout_ms: int = Field(3000, ge=1)
-    statement_timeout_ms: int = Field(10_000, ge=0)
-    idle_timeout_ms: int = Field(10_000, ge=0)
-    import_timeout_s: int = Field(3600, ge=0)
-    retry_attempts: int = Field(5, ge=1)
-    deadline_s: float = Field(30, gt=0)
+    connect_timeout_s: int = _number(5, least=1)
+    lock_timeout_ms: int = _number(3000, least=1)
+    statement_timeout_ms: int = _number(10_000, least=0)
+    idle_timeout_ms: int = _number(10_000, least=0)
+    import_timeout_s: int = _number(3600, least=0)
+    retry_attempts: int = _number(5, least=1)
+    deadline_s: float = _number(30.0, least=0.001)
     prepare: bool = True
     embedded_user: str = "ledgerctl"
 
 
-class Ledger(_Section):
+@dataclass(frozen=True, slots=True)
+class Ledger:
     name: str = "main"
     actor: str = ""
 
 
-class Output(_Section):
-    format: Literal["table", "json", "jsonl", "csv"] = "table"
-    color: Literal["auto", "always", "never"] = "auto"
+@dataclass(frozen=True, slots=True)
+class Output:
+    format: str = _choice("table", "json", "jsonl", "csv")
+    color: str = _choice("auto", "always", "never")
 
 
-class Settings(_Section):
+@dataclass(frozen=True, slots=True)
+class Settings:
     database: Database = Database()
     ledger: Ledger = Ledger()
     output: Output = Output()
     protected: bool = False
-    """A profile may be protected: dangerous commands then ask for its name."""
+    """Of a profile: dangerous commands then ask for its name."""
 
 
-class _Environment(BaseSettings):
-    """Only tells pydantic-settings which variables there are; `load` merges what it finds."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="_", env_nested_max_split=1)
-
-    database: Database = Database()
-    ledger: Ledger = Ledger()
-    output: Output = Output()
+_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output]] = {
+    "database": Database,
+    "ledger": Ledger,
+    "output": Output,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Configuration:
         url = self.settings.database.url
         if not url.startswith(EMBEDDED):
             return None
-        from_file = self.file is not None and self.origins.get("database.url") == str(self.file)
+        from_file = self.file is not None and self.origins.get("database.url", "").startswith(str(self.file))
         start = self.file.parent if from_file and self.file is not None else Path.cwd()
         return (start / url.removeprefix(EMBEDDED)).resolve()
 
@@ -106,24 +107,18 @@ def load(
     if profile and profile not in profiles:
         raise BadConfig(detail=f"there is no profile '{profile}' in {found or 'any file'}")
 
-    layers = [(str(found), tables)]
+    layers: list[tuple[str, Mapping[str, Any]]] = [(str(found), tables)]
     if profile:
         layers.append((f"{found} [profiles.{profile}]", profiles[profile]))
-    layers += [("environment", _environment()), ("flag", dict(flags or {}))]
-    values, origins = _merge(layers)
-    for key, origin in origins.items():
-        if origin.startswith(f"{found} "):
-            origins[key] = str(found)
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        raise BadConfig(detail=_first_problem(error, origins)) from None
+    layers += [("environment", _environment()), ("flag", flags or {})]
+    settings, origins = _merge(layers)
     return Configuration(settings, found, profile, tuple(profiles), origins)
 
 
 def write(file: Path, url: str) -> None:
     """A new configuration file, readable by its owner only; FileExistsError when there is one already."""
-    text = f'# ledgerctl.toml.example explains every setting.\n[database]\nurl = "{url}"\n'
+    escaped = url.replace("\\", "\\\\").replace('"', '\\"')
+    text = f'# ledgerctl.toml.example explains every setting.\n[database]\nurl = "{escaped}"\n'
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
         out.write(text)
@@ -136,6 +131,8 @@ def _find() -> Path | None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -144,26 +141,61 @@ def _read(file: Path) -> dict[str, Any]:
         raise BadConfig(detail=f"{file}: {error}") from None
 
 
-def _environment() -> dict[str, Any]:
-    return EnvSettingsSource(_Environment)()
+def _environment() -> dict[str, dict[str, str]]:
+    """The LEDGERCTL_<SECTION>_<KEY> variables that name a setting; others are somebody else's."""
+    found: dict[str, dict[str, str]] = {}
+    for section, kind in _SECTIONS.items():
+        for known in fields(kind):
+            text = os.environ.get(f"{PREFIX}{section}_{known.name}".upper())
+            if text is not None:
+                found.setdefault(section, {})[known.name] = text
+    return found
 
 
-def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, dict[str, str]]:
     """Later layers win, key by key; the origin of `section.key` is the name of the layer that won."""
-    values: dict[str, Any] = {}
+    values: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    protected = False
     origins: dict[str, str] = {}
     for origin, layer in layers:
         for section, content in layer.items():
-            if not isinstance(content, Mapping):
-                values[section], origins[section] = content, origin
+            if section == "protected" and isinstance(content, bool):
+                protected, origins[section] = content, origin
                 continue
-            merged = values.setdefault(section, {})
+            if section not in _SECTIONS or not isinstance(content, Mapping):
+                raise BadConfig(detail=f"there is no section '{section}' ({origin})")
+            known = {one.name: one for one in fields(_SECTIONS[section])}
             for key, value in content.items():
-                merged[key], origins[f"{section}.{key}"] = value, origin
-    return values, origins
+                if key not in known:
+                    raise BadConfig(detail=f"there is no setting '{section}.{key}' ({origin})")
+                values[section][key] = _checked(f"{section}.{key}", known[key], value, origin)
+                origins[f"{section}.{key}"] = origin
+    settings = Settings(
+        Database(**values["database"]), Ledger(**values["ledger"]), Output(**values["output"]), protected
+    )
+    return settings, origins
 
 
-def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"{place} ({origins.get(place, 'default')}): {problem['msg']}"
+def _checked(name: str, known: Field[Any], value: Any, origin: str) -> Any:
+    """The value in the setting's type, which is that of its default; text from the environment is read."""
+    kind = type(known.default)
+    if isinstance(value, str) and kind is not str:
+        value = _from_text(value, kind)
+    if kind is float and type(value) is int:
+        value = float(value)
+    choices = known.metadata.get("choices", (value,))
+    if type(value) is not kind or value not in choices or (kind in (int, float) and value < known.metadata["least"]):
+        wanted = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        wanted = f"one of {', '.join(choices)}" if "choices" in known.metadata else wanted
+        wanted += f", at least {known.metadata['least']}" if "least" in known.metadata else ""
+        raise BadConfig(detail=f"{name} must be {wanted} ({origin})")
+    return value
+
+
+def _from_text(text: str, kind: type) -> Any:
+    if kind is bool:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+    try:
+        return kind(text)
+    except ValueError:
+        return None

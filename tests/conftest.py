@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -85,9 +86,9 @@ def empty_conninfo(server: str) -> Iterator[str]:
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def database_at(conninfo: str, **settings: object) -> Database:
+def database_at(conninfo: str, **settings: Any) -> Database:
     """A Database for a conninfo, with other settings than the default where given."""
-    return Database(config.Database.model_validate({"url": conninfo, **settings}), None)
+    return Database(config.Database(url=conninfo, **settings), None)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def open_main(conninfo: str) -> Iterator[Callable[..., Books]]:
     """Opens the ledger `main`, each time on a connection of its own, as several processes would."""
     opened: list[Database] = []
 
-    def open_(**settings: object) -> Books:
+    def open_(**settings: Any) -> Books:
         database = database_at(conninfo, **settings)
         opened.append(database)
         return open_books(database, "main", "tester", "request-1")

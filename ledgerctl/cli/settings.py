@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ def show(
     """Show every setting in force. Passwords are masked."""
     loaded = context.obj.configuration
     rows = []
-    for section, values in loaded.settings.model_dump().items():
+    for section, values in asdict(loaded.settings).items():
         for key, value in values.items() if isinstance(values, dict) else [("", values)]:
             name = f"{section}.{key}" if key else section
             shown = output.masked(value) if name == "database.url" else value

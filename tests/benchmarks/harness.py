@@ -124,10 +124,7 @@ def prepare(host: Server, database: str, accounts_count: int) -> None:
     floor = Decimal("-1000000000")
     accounts.create(
         books,
-        [
-            NewAccount(account_code(n), "liability", CURRENCY, 2, None, floor, None, None)
-            for n in range(accounts_count)
-        ],
+        [NewAccount(account_code(n), "liability", CURRENCY, 2, None, floor, None, None) for n in range(accounts_count)],
     )
     books_database.close()
     with host.connect(database) as conn:

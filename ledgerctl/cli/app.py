@@ -53,6 +53,9 @@ class Root(Group):
             return
         except BrokenPipeError:
             _reader_gone()
+        except KeyboardInterrupt:
+            output.note("interrupted: what was not committed is undone")
+            raise typer.Exit(Exit.INTERRUPTED) from None
         except UsageError as error:
             failure: LedgerError = _misused(error)
         except LedgerError as error:

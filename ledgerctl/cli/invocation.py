@@ -102,8 +102,7 @@ class Invocation:
         if given:
             return model.idempotency_key(given)
         key = str(uuid7())
-        if not self.quiet and self.style.format == "table":
-            output.note(f"idempotency key: {key}")
+        self.note(f"idempotency key: {key}")
         return key
 
     def confirm(self, effect: str, *, yes: bool, confirm: str = "") -> None:

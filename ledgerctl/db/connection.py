@@ -187,6 +187,10 @@ class Database:
                 commit = conn.execute("COMMIT")
         except psycopg.Error as error:
             raise _Failed(error, unknown=sent and not _refused_by_server(error)) from error
+        except (KeyboardInterrupt, SystemExit) as stop:
+            if sent:
+                raise errors.OutcomeUnknown(detail="interrupted while the commit was on its way") from stop
+            raise
         finally:
             self._settle(conn)
         if commit.statusmessage != "COMMIT":

@@ -6,7 +6,9 @@ copies, a chunk at a time, so that memory does not grow with the file. Balances 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -84,15 +86,29 @@ def run(books: Books, file: File, progress: Progress, *, dry_run: bool = False) 
     limits = Limits(lock_ms=limit_ms, statement_ms=limit_ms, idle_ms=max(settings.idle_timeout_ms, 60_000))
 
     if dry_run:
-        tally, receipt = books.database.rehearse(limits, _rehearse, books, file, survey, progress)
+        with _no_collector():
+            tally, receipt = books.database.rehearse(limits, _rehearse, books, file, survey, progress)
         return Result({**receipt, "id": None, "status": "dry-run"}, tally)
     try:
-        import_id, tally = books.database.transact_at_length(limits, _post_all, books, file, survey, progress)
+        with _no_collector():
+            import_id, tally = books.database.transact_at_length(limits, _post_all, books, file, survey, progress)
     except _RowsRejected as end:
         tally = end.tally
         import_id = books.database.transact(_record_refusal, books, file, survey, tally)
     [receipt] = books.database.read(reports.imports, books.ledger, import_id)
     return Result(receipt, tally)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Millions of small values without a cycle among them: looking for cycles would cost as much as deciding."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _rehearse(

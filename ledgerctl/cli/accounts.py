@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context, Group
+from ledgerctl.cli.invocation import ROWS_MAX, Context, Group
 from ledgerctl.errors import Exit
 
 COLUMNS = (
@@ -46,6 +46,7 @@ def create(
     from ledgerctl.formats import account_csv, objects
     from ledgerctl.services import accounts
 
+    context.obj.prepare(COLUMNS)
     books = context.obj.books
     given = {
         "code": code, "currency": currency, "type": type_, "name": name,
@@ -63,7 +64,7 @@ def create(
 def list_(
     context: Context,
     prefix: Annotated[str, typer.Argument(help="A branch, for example customers.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="So many at most.")] = 50,
     after: Annotated[str, typer.Option(metavar="CODE", help="Go on after this account.")] = "",
     all_: Annotated[bool, typer.Option("--all", help="Every one there is.")] = False,
 ) -> None:

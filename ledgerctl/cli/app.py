@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -39,7 +40,7 @@ class Root(Group):
     """Takes global options anywhere, and turns every error into its words and its exit code, once."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        args = _global_first(args)
+        args = _global_first(self, args)
         try:
             context = super().make_context(info_name, args, parent, **extra)
         except UsageError as error:
@@ -58,6 +59,8 @@ class Root(Group):
             raise typer.Exit(Exit.INTERRUPTED) from None
         except UsageError as error:
             failure: LedgerError = _misused(error)
+        except UnicodeEncodeError:
+            failure = errors.BadText(field="an argument", problem="it is not UTF-8")
         except LedgerError as error:
             if ctx.obj is not None and ctx.obj.debug:
                 raise
@@ -158,23 +161,34 @@ def _terminated(_signal: int, _frame: object) -> NoReturn:
     sys.exit(Exit.TERMINATED)
 
 
-def _global_first(args: Sequence[str]) -> list[str]:
+def _global_first(root: Any, args: Sequence[str]) -> list[str]:
     """Global options may stand after the subcommand, where Typer would refuse them: move them to the front."""
     front: list[str] = []
     rest: list[str] = []
+    command = root
     waiting = iter(args)
     for arg in waiting:
         if arg == "--":
             rest += [arg, *waiting]
-        elif arg in _FLAGS:
-            front.append(arg)
         elif arg in _VALUED:
-            front += [arg, *[value for value in [next(waiting, None)] if value is not None]]
-        elif arg.startswith(_ATTACHED):
+            front += [arg, *islice(waiting, 1)]
+        elif arg in _FLAGS or arg.startswith(_ATTACHED):
             front.append(arg)
+        elif arg in _valued_options(command):
+            rest += [arg, *islice(waiting, 1)]  # whatever its value looks like, it is its value
         else:
             rest.append(arg)
+            command = getattr(command, "commands", {}).get(arg, command)
     return front + rest
+
+
+def _valued_options(command: Any) -> set[str]:
+    return {
+        name
+        for option in command.params
+        if option.param_type_name == "option" and not option.is_flag and not option.count
+        for name in option.opts
+    }
 
 
 def _misused(error: Any) -> BadUsage:

@@ -25,11 +25,11 @@ def register(root: typer.Typer) -> None:
 def init(
     context: Context,
     database_url: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--database-url", metavar="URL", help="A PostgreSQL 15 or newer, or embedded:DIR. By default embedded."
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Create a ledger here: write ledgerctl.toml, create the database, and bring it to the schema. Safe to repeat."""
     from ledgerctl import config
@@ -39,14 +39,19 @@ def init(
     written = file.exists()
     if written:
         loaded = config.load(file, context.obj.profile)
-        if database_url and database_url != loaded.settings.database.url:
+        if database_url is not None and database_url != loaded.settings.database.url:
             raise BadConfig(
                 detail=f"{file} already names another database", hint="edit the file, or remove it, and run init again"
             )
-    if "@" in database_url and ":" in database_url.split("@")[0].removeprefix("postgresql://"):
+    if database_url is not None and not database_url:
+        raise BadUsage(detail="--database-url is empty")
+    if database_url is not None and setup.has_password(database_url):
         context.obj.note("warning: a password in a URL is seen in the process list; a password file is safer")
     if not written:
-        config.write(file, database_url or DEFAULT_URL)
+        try:
+            config.write(file, database_url or DEFAULT_URL)
+        except OSError as error:
+            raise BadConfig(detail=f"cannot write '{file}': {error.strerror}") from None
     try:
         context.obj.config = str(file)
         setup.create(context.obj.database, context.obj.configuration, context.obj.who, context.obj.request_id)

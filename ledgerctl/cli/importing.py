@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context, Group
+from ledgerctl.cli.invocation import ROWS_MAX, Context, Group
 from ledgerctl.errors import Exit, ImportNotFound
 
 COLUMNS = (
@@ -50,6 +50,7 @@ def import_(
     from ledgerctl.formats import objects, transfer_csv
     from ledgerctl.services import importing
 
+    context.obj.prepare(COLUMNS)
     books = context.obj.books
     source, columns, constants, character = files.opened(
         file, map_, set_, delimiter, transfer_csv.FIELDS, transfer_csv.ALIASES
@@ -75,7 +76,8 @@ def import_(
 
 @imports.command("list", epilog=output.exits(Exit.USAGE))
 def list_(
-    context: Context, limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest first.")] = 50
+    context: Context,
+    limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="So many at most, the newest first.")] = 50,
 ) -> None:
     """List receipts, the newest first."""
     from ledgerctl.db import reports

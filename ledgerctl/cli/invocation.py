@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 T = TypeVar("T")
 
+ROWS_MAX = 10**9
+"""Of --limit; whoever wants more says --all."""
+
 
 @dataclass
 class Invocation:
@@ -95,11 +98,11 @@ class Invocation:
         """The answer of a report about this ledger."""
         return self.books.database.read(question, self.books.ledger, *args, **kwargs)
 
-    def key(self, given: str) -> str:
+    def key(self, given: str | None) -> str:
         """The caller's key, or a new one, which stands on stderr before anything is sent."""
         from ledgerctl.core import model
 
-        if given:
+        if given is not None:
             return model.idempotency_key(given)
         key = str(uuid7())
         self.note(f"idempotency key: {key}")
@@ -110,15 +113,17 @@ class Invocation:
         configuration = self.configuration
         asking = sys.stdin.isatty() and sys.stderr.isatty() and not self.no_input
         if configuration.settings.protected:
+            name = configuration.profile or "default"
             answer = confirm or (typer.prompt(f"{effect}\nType the profile's name", err=True) if asking else "")
-            if answer != configuration.profile:
-                raise errors.Declined(
-                    detail=f"the profile '{configuration.profile}' is protected",
-                    hint=f"give --confirm {configuration.profile}",
-                )
+            if answer != name:
+                raise errors.Declined(detail=f"the profile '{name}' is protected", hint=f"give --confirm {name}")
             return
         if asking and not yes and not typer.confirm(effect, err=True):
             raise errors.Declined(detail="the answer was no")
+
+    def prepare(self, columns: Sequence[str]) -> None:
+        """Before anything is changed: BadUsage if the answer could not be written as it is asked for."""
+        output.check(self.style, columns)
 
     def show(
         self,

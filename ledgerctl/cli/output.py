@@ -60,10 +60,12 @@ def show(
     lines = answer if rows is None else rows
     if isinstance(lines, Mapping):
         lines = [lines]
-    wanted = _wanted(style, columns)
+    check(style, columns)
+    wanted = style.fields or columns
     writers: dict[str, Callable[[], Iterator[str]]] = {
-        "json": lambda: _json(answer, style.fields),
-        "jsonl": lambda: _jsonl(answer, style.fields),
+        # Fields are those of the rows: asked for, they make the answer a list of rows.
+        "json": lambda: _json(lines if style.fields else answer, style.fields),
+        "jsonl": lambda: _jsonl(lines if style.fields else answer, style.fields),
         "csv": lambda: _csv(style, wanted, lines),
         "table": lambda: chain([head + "\n"] if head else [], _table(style, style.fields or narrow or columns, lines)),
     }
@@ -113,11 +115,13 @@ def masked(url: Any) -> str:
     return re.sub(r"(?i)((?:^|[\s?&])password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)", r"\1***", hidden)
 
 
-def _wanted(style: Style, columns: Sequence[str]) -> Sequence[str]:
+def check(style: Style, columns: Sequence[str]) -> None:
+    """BadUsage when --fields or --out cannot be followed: a command that writes asks before it does."""
     unknown = [name for name in style.fields if name not in columns]
     if unknown:
         raise BadUsage(detail=f"there is no field '{unknown[0]}' here; there are: {', '.join(columns)}")
-    return style.fields or columns
+    if style.out and not os.access(Path(style.out).absolute().parent, os.W_OK):
+        raise BadUsage(detail=f"cannot write '{style.out}'")
 
 
 def _write(style: Style, pieces: Iterator[str]) -> None:

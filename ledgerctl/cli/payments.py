@@ -10,11 +10,10 @@ from typer.core import TyperCommand
 
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context, Group
-from ledgerctl.errors import BadUsage, Exit
+from ledgerctl.errors import BadUsage, Exit, TransactionNotFound
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
+    from ledgerctl.core.model import Transaction
     from ledgerctl.services.payments import Receipt
 
 ENTRY_COLUMNS = ("account", "debit", "credit", "currency", "balance")
@@ -49,7 +48,7 @@ def transfer(
     target: Annotated[str, typer.Argument(metavar="TO", help="The account to credit.")],
     amount: Annotated[str, typer.Argument(help="For example 12.50; '12.50 EUR' in one word is fine too.")],
     currency: Annotated[str, typer.Argument(help="For example EUR; by default the account's.")] = "",
-    key: Annotated[str, typer.Option("--idempotency-key", "-i", metavar="KEY", help=KEY_HELP)] = "",
+    key: Annotated[str | None, typer.Option("--idempotency-key", "-i", metavar="KEY", help=KEY_HELP)] = None,
     description: Annotated[str | None, typer.Option(help="Text for people.")] = None,
     reference: Annotated[str | None, typer.Option(help="An identifier from elsewhere.")] = None,
     effective_at: Annotated[str | None, typer.Option(metavar="TIME", help="When it took effect, if not now.")] = None,
@@ -62,6 +61,7 @@ def transfer(
     from ledgerctl.ids import uuid7
     from ledgerctl.services import payments
 
+    context.obj.prepare(ENTRY_COLUMNS)
     value, named = money.parse_with_currency(amount)
     if named and currency and named != currency:
         raise BadUsage(detail=f"the amount says {named} and the argument {currency}")
@@ -85,7 +85,7 @@ def transfer(
 def post(
     context: Context,
     file: Annotated[str, typer.Argument(help="A JSON file, or - for standard input.")],
-    key: Annotated[str, typer.Option("--idempotency-key", "-i", metavar="KEY", help=KEY_HELP)] = "",
+    key: Annotated[str | None, typer.Option("--idempotency-key", "-i", metavar="KEY", help=KEY_HELP)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would happen, and undo it.")] = False,
 ) -> None:
     """Post a transaction of any number of debits and credits, such as a payment with its fee.
@@ -98,10 +98,12 @@ def post(
     from ledgerctl.ids import uuid7
     from ledgerctl.services import payments
 
-    def chosen(named: str) -> str:
-        if named and key and named != key:
+    def chosen(named: str | None) -> str:
+        if named is not None and key is not None and named != key:
             raise BadUsage(detail=f"the file has the key '{named}' and the option says '{key}'")
-        return context.obj.key(named or key)
+        return context.obj.key(key if named is None else named)
+
+    context.obj.prepare(ENTRY_COLUMNS)
 
     request = journal_json.read(file, files.content(file), uuid7(), chosen)
     receipt = payments.post_one(context.obj.books, request, dry_run=dry_run)
@@ -112,8 +114,10 @@ def post(
 def reverse(
     context: Context,
     transaction: Annotated[str, typer.Argument(metavar="ID|KEY", help="The transaction to reverse.")],
-    key: Annotated[str, typer.Option("--idempotency-key", "-i", metavar="KEY", help=KEY_HELP)] = "",
-    amount: Annotated[str, typer.Option(metavar="X", help="Reverse this much of it, once; two-entry ones only.")] = "",
+    key: Annotated[str | None, typer.Option("--idempotency-key", "-i", metavar="KEY", help=KEY_HELP)] = None,
+    amount: Annotated[
+        str | None, typer.Option(metavar="X", help="Reverse this much of it, once; two-entry ones only.")
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="Why; it becomes the description.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would happen, and undo it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -121,12 +125,12 @@ def reverse(
 ) -> None:
     """Post the opposite of a transaction, linked to it. Each can be reversed once, whole or in part."""
     from ledgerctl.core import money
-    from ledgerctl.db import reports
     from ledgerctl.ids import uuid7
     from ledgerctl.services import payments
 
-    value = money.parse(amount) if amount else None
-    original = context.obj.read(reports.transaction, _reference(transaction))
+    context.obj.prepare(ENTRY_COLUMNS)
+    value = None if amount is None else money.parse(amount)
+    original = _found(context, transaction)
     if not dry_run:
         moved = ", ".join(
             f"{line.account} {money.text(line.amount, line.exponent)} {line.currency}" for line in original.lines
@@ -143,10 +147,9 @@ def reverse(
 @transactions.command(epilog=output.exits(Exit.NOT_FOUND))
 def show(context: Context, transaction: Annotated[str, typer.Argument(metavar="ID|KEY")]) -> None:
     """Show a transaction with its entries, by its id or its idempotency key."""
-    from ledgerctl.db import reports
     from ledgerctl.formats import objects
 
-    shape = objects.transaction(context.obj.read(reports.transaction, _reference(transaction)))
+    shape = objects.transaction(_found(context, transaction))
 
     told = {name: value for name, value in shape.items() if name not in ("entries", "transaction_id") and value}
     width = max(map(len, told))
@@ -157,13 +160,16 @@ def show(context: Context, transaction: Annotated[str, typer.Argument(metavar="I
     context.obj.show(shape, ENTRY_COLUMNS, rows=shape["entries"], head=head)
 
 
-def _reference(text: str) -> UUID | str:
+def _found(context: Context, reference: str) -> Transaction:
+    """By its id, or else by its key, which may look like an id."""
     from uuid import UUID
 
+    from ledgerctl.db import reports
+
     try:
-        return UUID(text) if len(text) == 36 else text
-    except ValueError:
-        return text
+        return context.obj.read(reports.transaction, UUID(reference))
+    except (ValueError, TransactionNotFound):
+        return context.obj.read(reports.transaction, reference)
 
 
 def _show(context: Context, receipt: Receipt, *, dry_run: bool) -> None:

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Context, Invocation
+from ledgerctl.cli.invocation import ROWS_MAX, Context, Invocation
 from ledgerctl.errors import AccountNotFound, BadUsage, Exit
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from ledgerctl.db.reports import Bounds
 
 BALANCE_COLUMNS = ("account", "balance", "currency", "type", "seq", "as_of")
 HISTORY_COLUMNS = (
     "seq", "posted_at", "kind", "debit", "credit", "balance", "currency", "counterparties", "description", "reference",
     "transaction_id", "effective_at", "idempotency_key",
 )  # fmt: skip
+SEQ_MAX = 2**63 - 1
 HISTORY_TABLE = ("seq", "posted_at", "debit", "credit", "balance", "currency", "counterparties", "description",
                  "transaction_id")  # fmt: skip
 
@@ -32,7 +35,7 @@ def balance(
     context: Context,
     codes: Annotated[list[str] | None, typer.Argument(metavar="[CODE|PREFIX]...", help="By default all.")] = None,
     as_of: Annotated[str, typer.Option("--as-of", metavar="TIME", help="What it was then, by posting time.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="So many accounts at most, when none is named.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="So many accounts at most, when none is named.")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="Every account there is.")] = False,
 ) -> None:
     """Show balances on the account's normal side. A prefix such as customers is summed by currency and type."""
@@ -104,9 +107,15 @@ def history(
     code: Annotated[str, typer.Argument(help="The account.")],
     since: Annotated[str, typer.Option(metavar="TIME", help="From this time on: a date, a time, today, -7d.")] = "",
     until: Annotated[str, typer.Option(metavar="TIME", help="Before this time.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="So many at most: the last, or the first after --after.")] = 50,
-    after: Annotated[int | None, typer.Option(metavar="SEQ", min=0, help="Go on after this entry.")] = None,
-    before: Annotated[int | None, typer.Option(metavar="SEQ", min=1, help="Only entries before this one.")] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=ROWS_MAX, help="So many at most: the last, or the first after --after.")
+    ] = 50,
+    after: Annotated[
+        int | None, typer.Option(metavar="SEQ", min=0, max=SEQ_MAX, help="Go on after this entry.")
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(metavar="SEQ", min=1, max=SEQ_MAX, help="Only entries before this one.")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every entry there is.")] = False,
 ) -> None:
     """Show an account's entries in order, with the balance after each. The last 50, unless told otherwise."""
@@ -122,25 +131,23 @@ def history(
     if context.obj.verbose and (start or end):
         context.obj.note(f"from {times.text(start) if start else 'the start'} to {times.text(end) if end else 'now'}")
     account = context.obj.read(reports.require_account, code)
+    bounds = reports.Bounds(start, end, after, before)
 
     if all_:
-        context.obj.show(_whole(context.obj, account["account_id"], start, end), HISTORY_COLUMNS, narrow=HISTORY_TABLE)
+        context.obj.show(_whole(context.obj, account["account_id"], bounds), HISTORY_COLUMNS, narrow=HISTORY_TABLE)
         return
-    rows = context.obj.read(
-        reports.history, account["account_id"], since=start, until=end, after=after, before=before, limit=limit
-    )
-    if len(rows) == limit and account["seq"] > limit:
+    rows = context.obj.read(reports.history, account["account_id"], bounds, limit + 1)
+    if len(rows) > limit:  # the one too many says that there are more
+        rows = rows[:limit] if after is not None else rows[1:]
         way = f"--after {rows[-1]['seq']}" if after is not None else f"--before {rows[0]['seq']}"
         context.obj.note(f"{limit} of {account['seq']:,} entries; --all, or {way}")
     context.obj.show([objects.history_entry(row) for row in rows], HISTORY_COLUMNS, narrow=HISTORY_TABLE)
 
 
-def _whole(
-    invocation: Invocation, account_id: int, start: datetime | None, end: datetime | None
-) -> Iterator[dict[str, Any]]:
+def _whole(invocation: Invocation, account_id: int, bounds: Bounds) -> Iterator[dict[str, Any]]:
     from ledgerctl.db import reports
     from ledgerctl.formats import objects
 
     books = invocation.books
-    for row in reports.whole_history(books.database.connect(), books.ledger, account_id, start, end):
+    for row in reports.whole_history(books.database.connect(), books.ledger, account_id, bounds):
         yield objects.history_entry(row)

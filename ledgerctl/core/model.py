@@ -322,16 +322,20 @@ def request(
 ) -> Request:
     """A request with its fingerprint. Checks the texts and the time, not the money: BadText, BadTime."""
     legs = tuple(legs)
+    description = None if description is None else plain_text("description", description)
+    reference = None if reference is None else plain_text("reference", reference)
+    metadata = None if metadata is None else checked_metadata(metadata)
+    instant = None if effective_at is None else times.parse(effective_at)
     return Request(
         id=transaction_id,
         key=idempotency_key(key),
         fingerprint=fingerprint(kind, legs, description, reference, effective_at, metadata, reverses),
         kind=kind,
         legs=legs,
-        description=None if description is None else plain_text("description", description),
-        reference=None if reference is None else plain_text("reference", reference),
-        effective_at=None if effective_at is None else times.parse(effective_at),
-        metadata=None if metadata is None else checked_metadata(metadata),
+        description=description,
+        reference=reference,
+        effective_at=instant,
+        metadata=metadata,
         reverses=reverses,
         import_id=import_id,
         import_row=import_row,

@@ -8,6 +8,7 @@ the lost transaction held, and finds by its keys what became of it.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -146,6 +147,8 @@ class Database:
     def _connect(self) -> Connection:
         try:
             return self._dial()
+        except psycopg.ProgrammingError:  # its words may hold the password
+            raise errors.BadConfig(detail="database.url is neither a PostgreSQL URL nor embedded:DIR") from None
         except psycopg.OperationalError as error:
             if self.directory is None:
                 raise errors.DatabaseUnavailable(detail=_words(error)) from error
@@ -156,6 +159,9 @@ class Database:
             raise errors.DatabaseUnavailable(detail=_words(error)) from error
 
     def _dial(self) -> Connection:
+        # libpq takes these two from the environment only. Times and dates then read the same whoever runs us, also
+        # through a pooler, which forwards them where it would refuse startup options.
+        os.environ.update(PGTZ="UTC", PGDATESTYLE="ISO")
         conn: Connection = psycopg.connect(
             self.conninfo,
             autocommit=True,

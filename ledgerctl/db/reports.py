@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
@@ -142,41 +142,36 @@ def balances_as_of(conn: Connection, ledger: int, prefix: str, as_of: datetime) 
     return conn.cursor(row_factory=dict_row).execute(AS_OF, asked).fetchall()
 
 
-def history(
-    conn: Connection,
-    ledger: int,
-    account_id: int,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: int | None = None,
-    before: int | None = None,
-    limit: int | None = None,
-) -> list[Row]:
-    """Entries in seq order, times half-open: the first after `after`, else the last there are, `limit` of them."""
-    filters = sql.SQL(" ").join(
-        sql.SQL(clause)
-        for clause, value in (
-            ("AND seq > %(after)s", after),
-            ("AND seq < %(before)s", before),
-            ("AND posted_at >= %(since)s", since),
-            ("AND posted_at < %(until)s", until),
-        )
-        if value is not None
-    )
-    forward = after is not None or limit is None
+class Bounds(NamedTuple):
+    """Which entries of a history: times half-open [since, until), seqs exclusive on both sides."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int | None = None
+    before: int | None = None
+
+
+def history(conn: Connection, ledger: int, account_id: int, bounds: Bounds, limit: int) -> list[Row]:
+    """Entries in seq order, `limit` of them: the first after `bounds.after` if it is given, else the last."""
+    clauses = {
+        "since": "AND posted_at >= %(since)s",
+        "until": "AND posted_at < %(until)s",
+        "after": "AND seq > %(after)s",
+        "before": "AND seq < %(before)s",
+    }
+    given = {name: value for name, value in bounds._asdict().items() if value is not None}
+    filters = sql.SQL(" ").join(sql.SQL(clauses[name]) for name in given)
+    forward = bounds.after is not None
     query = sql.SQL(HISTORY).format(filters=filters, direction=sql.SQL("ASC" if forward else "DESC"))
-    asked = {"ledger": ledger, "account": account_id, "after": after, "before": before, "since": since, "until": until}
-    rows = conn.cursor(row_factory=dict_row).execute(query, {**asked, "limit": limit}).fetchall()
+    asked = {"ledger": ledger, "account": account_id, "limit": limit, **given}
+    rows = conn.cursor(row_factory=dict_row).execute(query, asked).fetchall()
     return rows if forward else rows[::-1]
 
 
-def whole_history(
-    conn: Connection, ledger: int, account_id: int, since: datetime | None, until: datetime | None, page: int = 5000
-) -> Iterator[Row]:
-    """Every entry in seq order, fetched page by page: an account may have ten million."""
-    after = 0
-    while rows := history(conn, ledger, account_id, since=since, until=until, after=after, limit=page):
+def whole_history(conn: Connection, ledger: int, account_id: int, bounds: Bounds, page: int = 5000) -> Iterator[Row]:
+    """Every entry within the bounds in seq order, fetched page by page: an account may have ten million."""
+    after = bounds.after or 0
+    while rows := history(conn, ledger, account_id, bounds._replace(after=after), page):
         yield from rows
         after = rows[-1]["seq"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 
 from ledgerctl.core import model, money
@@ -19,23 +20,32 @@ def new_account(
     given: Mapping[str, str | None], exponents: Mapping[str, int], metadata: Mapping[str, str] | None = None
 ) -> NewAccount:
     """An account from texts, with the defaults of its type. BadCode, BadText, BadAmount, UnknownCurrency."""
-    code = model.account_code(given["code"] or "")
+    with _of("code"):
+        code = model.account_code(given["code"] or "")
     currency = given["currency"] or ""
     if currency not in exponents:
-        raise UnknownCurrency(currency=money.shown(currency))
+        raise UnknownCurrency(currency=money.shown(currency), field="currency")
     kind = given.get("type") or AccountType.LIABILITY
     if kind not in list(AccountType):
         raise BadText(field="type", problem=f"'{money.shown(kind)}' is not one of {', '.join(AccountType)}")
     name = given.get("name")
-    floor = given.get("min_balance") or ("0" if kind in FLOORED else "none")
+    exponent = exponents[currency]
+    with _of("min_balance"):
+        floor = _limit(given.get("min_balance") or ("0" if kind in FLOORED else "none"), currency, exponent)
+        if floor is not None and floor > 0:
+            raise BadText(field="min_balance", problem="a new account holds 0, which would be below it")
+    with _of("max_balance"):
+        ceiling = _limit(given.get("max_balance") or "none", currency, exponent)
+        if ceiling is not None and ceiling < 0:
+            raise BadText(field="max_balance", problem="a new account holds 0, which would be above it")
     return NewAccount(
         code=code,
         type=kind,
         currency=currency,
-        exponent=exponents[currency],
+        exponent=exponent,
         name=model.plain_text("name", name) if name else None,
-        min_balance=_limit(floor, currency, exponents[currency]),
-        max_balance=_limit(given.get("max_balance") or "none", currency, exponents[currency]),
+        min_balance=floor,
+        max_balance=ceiling,
         metadata=None if metadata is None else model.checked_metadata(metadata),
     )
 
@@ -80,6 +90,16 @@ def read(
             message = f"account '{account.code}' stands in an earlier row with other attributes"
             rejects.append(Rejected(number, None, "ACCOUNT_EXISTS", message))
     return list(accounts.values()), rejects, records.record
+
+
+@contextmanager
+def _of(field: str) -> Iterator[None]:
+    """An error inside is that field's."""
+    try:
+        yield
+    except LedgerError as error:
+        error.details.setdefault("field", field)
+        raise
 
 
 def _limit(text: str, currency: str, exponent: int) -> Decimal | None:

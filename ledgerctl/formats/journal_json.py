@@ -20,8 +20,8 @@ _TEXTS = ("idempotency_key", "description", "reference", "effective_at")
 _SIZE_MAX = 1 << 20
 
 
-def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str], str]) -> Request:
-    """The request in `content`. `key` is asked with the file's key, or with "" when it has none. BadFile, BadAmount."""
+def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str | None], str]) -> Request:
+    """The request in `content`. `key` is asked with the file's key, None when it has none. BadFile, BadAmount."""
     if len(content) > _SIZE_MAX:
         raise BadFile(file=name, problem=f"it is larger than {_SIZE_MAX} bytes")
     shape = _object(name, content)
@@ -40,7 +40,7 @@ def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str], s
 
     return model.request(
         transaction_id,
-        key(shape.get("idempotency_key") or ""),
+        key(shape.get("idempotency_key")),
         Kind.JOURNAL,
         [_leg(name, number, entry) for number, entry in enumerate(entries, 1)],
         description=shape.get("description"),
@@ -64,7 +64,7 @@ def _object(name: str, content: bytes) -> dict[str, Any]:
         shape = json.loads(content.decode("utf-8-sig"), parse_constant=constant, object_pairs_hook=once)
     except UnicodeDecodeError:
         raise BadFile(file=name, problem="it is not UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
         raise BadFile(file=name, problem=f"it is not JSON: {error}") from None
     if not isinstance(shape, dict):
         raise BadFile(file=name, problem="it must hold one JSON object")
@@ -91,7 +91,8 @@ def _leg(name: str, number: int, entry: Any) -> Leg:
         raise bad("currency must be a string")
     if not isinstance(amount, str):
         raise bad(f'{side} must be a string such as "12.50", not a number')
-    return Leg(model.account_code(account), side, money.parse(amount), currency)
+    code = None if currency is None else money.currency_code(currency)
+    return Leg(model.account_code(account), side, money.parse(amount), code)
 
 
 def _is_flat(metadata: Any) -> bool:

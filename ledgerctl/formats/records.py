@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -44,9 +45,7 @@ class Input:
 def open_input(path: str) -> Input:
     """The file of that path, or standard input for `-`. BadFile when there is nothing to read."""
     if path == "-":
-        spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
-        shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-        return Input("-", spool)
+        return Input("-", _spooled(sys.stdin.buffer))
     try:
         stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the Input
     except IsADirectoryError:
@@ -55,9 +54,16 @@ def open_input(path: str) -> Input:
         raise BadFile(file=path, problem=(error.strerror or str(error)).lower()) from None
     if stream.seekable():
         return Input(path, stream)
+    with stream:
+        return Input(path, _spooled(stream))
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
+    """A pipe cannot be read twice; a temporary file can."""
     spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
     shutil.copyfileobj(stream, spool, 1 << 20)
-    return Input(path, spool)
+    spool.seek(0)
+    return spool
 
 
 class Records:
@@ -67,8 +73,8 @@ class Records:
         self._source = source
         self._hashed = _Hashed(source.stream)
         source.stream.seek(0)
-        self.record = 0
-        """The number of the record read last, from 1; the header is none."""
+        self.record = -1
+        """The number of the record read last, from 1; the header is 0."""
         text = io.TextIOWrapper(io.BufferedReader(self._hashed, 1 << 20), "utf-8-sig", "strict", newline="")
         self._reader = csv.reader(self._lines(text), delimiter=delimiter, strict=True)
         self.header = self._header()
@@ -94,25 +100,32 @@ class Records:
         twice = sorted({name for name in header if header.count(name) > 1})
         if twice:
             raise self._bad(f"its header names '{shown(twice[0])}' twice")
+        self.record = 0
         return header
 
     def _guarded(self) -> Iterator[list[str]]:
         try:
             yield from self._reader
         except csv.Error as error:
-            raise self._bad(f"record {self.record + 1} is not valid CSV: {error}") from None
+            raise self._bad(f"{self._place()} is not valid CSV: {error}") from None
         except UnicodeDecodeError:
             raise self._bad(_undecodable(self._source.stream)) from None
+        except OSError as error:
+            raise self._bad((error.strerror or str(error)).lower()) from None
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
-        first = True
-        for line in text:
-            if first and line.endswith("\r"):
+        # One more than allowed: a line that never ends is noticed, not held.
+        for line in iter(partial(text.readline, _LINE_MAX + 1), ""):
+            if self.record < 0 and line.endswith("\r"):
                 raise self._bad("its lines end in CR alone; save it with LF or CRLF line ends")
             if "\0" in line:
-                raise self._bad(f"record {self.record + 1} holds a NUL byte")
-            first = False
+                raise self._bad(f"{self._place()} holds a NUL byte")
+            if len(line) > _LINE_MAX:
+                raise self._bad(f"{self._place()} has a line of more than {_LINE_MAX} characters")
             yield line
+
+    def _place(self) -> str:
+        return "the header" if self.record < 0 else f"record {self.record + 1}"
 
     def _require_end(self) -> None:
         """Blank lines may stand at the end and nowhere else."""

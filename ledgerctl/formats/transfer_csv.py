@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ledgerctl.core import model, money
 from ledgerctl.core.model import Rejected, Request, Survey
-from ledgerctl.errors import BadFile, BadText, FileChanged, LedgerError
+from ledgerctl.errors import BadFile, BadText, BadTime, FileChanged, LedgerError
 from ledgerctl.formats.columns import Cell, EmptyColumn, cell
 from ledgerctl.formats.records import Input, Records
 from ledgerctl.ids import uuid7
@@ -122,4 +122,5 @@ def _request(
     except EmptyColumn as error:
         return Rejected(number, field, "BAD_TEXT", f"the column '{error.column}' is empty")
     except LedgerError as error:
-        return Rejected(number, field or error.details.get("field"), error.code, str(error))
+        of_time = "effective_at" if isinstance(error, BadTime) else None
+        return Rejected(number, field or of_time or error.details.get("field"), error.code, str(error))

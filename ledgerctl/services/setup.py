@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledgerctl import errors
-from ledgerctl.config import Configuration
+from ledgerctl.config import EMBEDDED, Configuration
 from ledgerctl.db import accounts, embedded, migrate
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.services.accounts import create_ledger
@@ -25,6 +25,16 @@ def create(database: Database, configuration: Configuration, actor: str, request
         _create_database(database.conninfo)
     upgrade(database)
     create_ledger(database, configuration.settings.ledger.name, actor, request_id)
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL or conninfo carries a password. BadConfig when it is neither."""
+    if url.startswith(EMBEDDED):
+        return False
+    try:
+        return "password" in conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its words may hold the password
+        raise errors.BadConfig(detail="the URL is neither a PostgreSQL URL nor embedded:DIR") from None
 
 
 def upgrade(database: Database) -> None:

@@ -103,6 +103,8 @@ def load(
     found = file or _find()
     tables = _read(found) if found is not None else {}
     profiles = tables.pop("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
+        raise BadConfig(detail=f"profiles must be tables: [profiles.NAME] ({found})")
     profile = profile or os.environ.get(f"{PREFIX}PROFILE", "")
     if profile and profile not in profiles:
         raise BadConfig(detail=f"there is no profile '{profile}' in {found or 'any file'}")
@@ -125,9 +127,10 @@ def write(file: Path, url: str) -> None:
 
 
 def _find() -> Path | None:
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    places = [Path.cwd() / FILE_NAME, user / "ledgerctl" / "config.toml", Path("/etc/ledgerctl/config.toml")]
-    return next((place for place in places if place.is_file()), None)
+    user = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 - Path raises without a home
+    places = [Path.cwd() / FILE_NAME, Path(user) / "ledgerctl" / "config.toml", Path("/etc/ledgerctl/config.toml")]
+    # isfile, not Path.is_file: a place that may not be looked into holds no configuration for us.
+    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113 - see above
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def import_(
     exponents = context.obj.read(tables.exponents)
     new, rejects, rows = account_csv.read(source, columns, constants, character, exponents)
     if rejects:
-        files.report(rejects)
+        files.report(context.obj, rejects)
         raise files.rejection(file, rejects, len(rejects), rows, "no account was created")
     done = accounts.create(books, new)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any, NoReturn
@@ -32,7 +34,7 @@ from ledgerctl.errors import BadUsage, Exit, LedgerError
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 _VALUED = ("--config", "--profile", "--ledger", "-l", "--output", "-o", "--actor", "--color", "--fields", "--out")
-_FLAGS = ("--quiet", "-q", "--verbose", "-v", "-vv", "--no-input", "--no-header", "--csv-safe", "--debug")
+_FLAGS = ("--quiet", "--verbose", "--no-input", "--no-header", "--csv-safe", "--debug", "--version")
 _ATTACHED = ("-o", "-l", *(f"{name}=" for name in _VALUED if name.startswith("--")))
 
 
@@ -45,6 +47,7 @@ class Root(Group):
             context = super().make_context(info_name, args, parent, **extra)
         except UsageError as error:
             _fail(_misused(error), _format_of(args))
+        context.meta["format"] = _format_of(args)
         return context
 
     def invoke(self, ctx: Any) -> None:
@@ -52,8 +55,8 @@ class Root(Group):
             super().invoke(ctx)
             sys.stdout.flush()
             return
-        except BrokenPipeError:
-            _reader_gone()
+        except OSError as error:
+            _unanswered(error, ctx.obj)
         except KeyboardInterrupt:
             output.note("interrupted: what was not committed is undone")
             raise typer.Exit(Exit.INTERRUPTED) from None
@@ -63,12 +66,16 @@ class Root(Group):
             failure = errors.BadText(field="an argument", problem="it is not UTF-8")
         except LedgerError as error:
             if ctx.obj is not None and ctx.obj.debug:
-                raise
+                traceback.print_exc()
             failure = _with_suggestion(error, ctx.obj)
         finally:
             if ctx.obj is not None and "database" in vars(ctx.obj):
                 ctx.obj.database.close()
-        _fail(failure, _format_of_invocation(ctx.obj))
+        invocation = ctx.obj
+        loaded = invocation is not None and "configuration" in vars(invocation)
+        style = invocation.style if loaded else output.Style(format=ctx.meta["format"] or _format_of_environment())
+        color = style.color if loaded or invocation is None else invocation.color or "auto"
+        _fail(failure, style.format, color)
 
 
 app = typer.Typer(
@@ -123,6 +130,9 @@ def globals_(
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
+    for name, value in context.params.items():
+        if value == "" and str(context.get_parameter_source(name)).endswith("COMMANDLINE"):
+            raise typer.BadParameter("it is empty", param_hint=f"--{name.rstrip('_')}")
     if format_ and format_ not in output.FORMATS:
         raise typer.BadParameter(f"'{format_}' is not one of {', '.join(output.FORMATS)}", param_hint="--output")
     if color and color not in ("auto", "always", "never"):
@@ -150,7 +160,7 @@ def run() -> int:
     """Run the command line; the exit code of the process."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="ledgerctl", standalone_mode=False)
     except typer.Abort:
         return Exit.INTERRUPTED
     return int(code or Exit.DONE)
@@ -172,7 +182,7 @@ def _global_first(root: Any, args: Sequence[str]) -> list[str]:
             rest += [arg, *waiting]
         elif arg in _VALUED:
             front += [arg, *islice(waiting, 1)]
-        elif arg in _FLAGS or arg.startswith(_ATTACHED):
+        elif arg in _FLAGS or arg.startswith(_ATTACHED) or re.fullmatch("-[qv]+", arg):
             front.append(arg)
         elif arg in _valued_options(command):
             rest += [arg, *islice(waiting, 1)]  # whatever its value looks like, it is its value
@@ -207,13 +217,9 @@ def _format_of(args: Sequence[str]) -> str:
     return ""
 
 
-def _format_of_invocation(invocation: Invocation | None) -> str:
-    """The format for an error, also when the error is the configuration's own."""
-    if invocation is None:
-        return ""
-    if invocation.format or "configuration" not in vars(invocation):
-        return invocation.format or os.environ.get("LEDGERCTL_OUTPUT_FORMAT", "")
-    return invocation.style.format
+def _format_of_environment() -> str:
+    """The format for an error that the configuration itself may be."""
+    return os.environ.get("LEDGERCTL_OUTPUT_FORMAT", "")
 
 
 def _with_suggestion(error: LedgerError, invocation: Invocation | None) -> LedgerError:
@@ -229,12 +235,20 @@ def _with_suggestion(error: LedgerError, invocation: Invocation | None) -> Ledge
     return errors.AccountNotFound(**error.details, hint=f"did you mean '{near[0]}'?") if near else error
 
 
-def _reader_gone() -> NoReturn:
-    """Whoever read our answer went away (`| head`): quiet, and never a failure of what was committed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(Exit.READER_GONE)
+def _unanswered(error: OSError, invocation: Invocation | None) -> NoReturn:
+    """The answer could not be written: the reader went away (`| head`), or the disk is full.
+
+    A read ends quietly. Never does it make a failure of a write, which is committed by the time it answers.
+    """
+    if not isinstance(error, BrokenPipeError):
+        if error.filename is not None:
+            raise error
+        output.note(f"warning: the answer could not be written: {error.strerror}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    changed = invocation is not None and invocation.changes
+    raise typer.Exit(Exit.DONE if changed else Exit.READER_GONE)
 
 
-def _fail(failure: LedgerError, format_: str) -> NoReturn:
-    output.complain(failure, format_)
+def _fail(failure: LedgerError, format_: str, color: str = "auto") -> NoReturn:
+    output.complain(failure, format_, color)
     raise typer.Exit(failure.exit_code)

@@ -48,7 +48,7 @@ STEPS = (
          "history customers:1 --fields seq,debit,credit,balance,counterparties,description"),
     Step("A reversal, linked to what it reverses.", "reverse order-1 -i order-1-refund --reason 'Cold coffee'"),
     Step("What everybody holds.", "balance shop customers equity:opening"),
-    Step("And the books agree with themselves.", "reconcile"),
+    Step("And the books agree with themselves.", "reconcile -o table"),
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from ledgerctl.cli import output
 from ledgerctl.errors import BadUsage, RowsRejected
 
 if TYPE_CHECKING:
+    from ledgerctl.cli.invocation import Invocation
     from ledgerctl.core.model import Rejected
     from ledgerctl.formats.records import Input
 
@@ -50,8 +51,10 @@ def content(file: str) -> bytes:
     return records.open_input(file).stream.read()
 
 
-def report(rejects: Sequence[Rejected]) -> None:
-    """Name the rows that are wrong, the first of them."""
+def report(invocation: Invocation, rejects: Sequence[Rejected]) -> None:
+    """Name the rows that are wrong, the first of them; programs find them in the error's details."""
+    if invocation.style.format in ("json", "jsonl"):
+        return
     for rejected in rejects[:LISTED_MAX]:
         place = f"row {rejected.row}" + (f", {rejected.field}" if rejected.field else "")
         output.note(f"{place}: {output.plain(rejected.message)} [{rejected.code}]")

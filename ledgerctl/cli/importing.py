@@ -64,7 +64,8 @@ def import_(
     if dry_run:
         answer["dry_run"] = True
     if result.tally.rejected:
-        files.report(result.tally.rejects)
+        context.obj.changes = False
+        files.report(context.obj, result.tally.rejects)
     elif result.tally.replayed and not result.tally.posted:
         context.obj.note("every row was posted before; nothing was posted now")
     context.obj.show(answer, COLUMNS, head=_summary(answer), narrow=TABLE)

@@ -55,6 +55,8 @@ class Invocation:
 
     def __post_init__(self) -> None:
         self.request_id = str(uuid7())
+        self.changes = False
+        """Whether the command changes the books: its answer then comes after the commit."""
 
     @cached_property
     def configuration(self) -> Configuration:
@@ -124,6 +126,7 @@ class Invocation:
     def prepare(self, columns: Sequence[str]) -> None:
         """Before anything is changed: BadUsage if the answer could not be written as it is asked for."""
         output.check(self.style, columns)
+        self.changes = True
 
     def show(
         self,

@@ -60,7 +60,12 @@ def show(
     lines = answer if rows is None else rows
     if isinstance(lines, Mapping):
         lines = [lines]
-    check(style, columns)
+    if isinstance(answer, Mapping):
+        check(style, (*columns, *answer))
+        if style.fields and rows is not None and set(style.fields) <= answer.keys():
+            lines = [answer]  # fields of the object itself, not of the rows in it
+    else:
+        check(style, columns)
     wanted = style.fields or columns
     writers: dict[str, Callable[[], Iterator[str]]] = {
         # Fields are those of the rows: asked for, they make the answer a list of rows.
@@ -111,8 +116,8 @@ def plain(text: str) -> str:
 
 def masked(url: Any) -> str:
     """A database URL or conninfo without its password."""
-    hidden = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", str(url))
-    return re.sub(r"(?i)((?:^|[\s?&])password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)", r"\1***", hidden)
+    hidden = re.sub(r"(://[^/@:?]*):.*@", r"\1:***@", str(url))
+    return re.sub(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)", r"\1***", hidden)
 
 
 def check(style: Style, columns: Sequence[str]) -> None:
@@ -120,7 +125,8 @@ def check(style: Style, columns: Sequence[str]) -> None:
     unknown = [name for name in style.fields if name not in columns]
     if unknown:
         raise BadUsage(detail=f"there is no field '{unknown[0]}' here; there are: {', '.join(columns)}")
-    if style.out and not os.access(Path(style.out).absolute().parent, os.W_OK):
+    target = Path(style.out).absolute()
+    if style.out and (target.is_dir() or not os.access(target if target.exists() else target.parent, os.W_OK)):
         raise BadUsage(detail=f"cannot write '{style.out}'")
 
 
@@ -132,6 +138,10 @@ def _write(style: Style, pieces: Iterator[str]) -> None:
         return
     # Whole or not at all: whoever reads the file never meets half of it.
     target = Path(style.out)
+    if target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
+        with target.open("w", encoding="utf-8", newline="") as device:
+            device.writelines(pieces)
+        return
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with part.open("x", encoding="utf-8", newline="") as file:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ledgerctl.services.payments import Receipt
 
 ENTRY_COLUMNS = ("account", "debit", "credit", "currency", "balance")
+POSTED_FIELDS = ("transaction_id", "status", "kind", "idempotency_key", "posted_at", *ENTRY_COLUMNS)
 KEY_HELP = "Repeating a request with its key changes nothing. Made and shown when not given."
 transactions = typer.Typer(cls=Group, help="Look at transactions.")
 
@@ -61,7 +62,7 @@ def transfer(
     from ledgerctl.ids import uuid7
     from ledgerctl.services import payments
 
-    context.obj.prepare(ENTRY_COLUMNS)
+    context.obj.prepare(POSTED_FIELDS)
     value, named = money.parse_with_currency(amount)
     if named and currency and named != currency:
         raise BadUsage(detail=f"the amount says {named} and the argument {currency}")
@@ -103,7 +104,7 @@ def post(
             raise BadUsage(detail=f"the file has the key '{named}' and the option says '{key}'")
         return context.obj.key(key if named is None else named)
 
-    context.obj.prepare(ENTRY_COLUMNS)
+    context.obj.prepare(POSTED_FIELDS)
 
     request = journal_json.read(file, files.content(file), uuid7(), chosen)
     receipt = payments.post_one(context.obj.books, request, dry_run=dry_run)
@@ -128,7 +129,7 @@ def reverse(
     from ledgerctl.ids import uuid7
     from ledgerctl.services import payments
 
-    context.obj.prepare(ENTRY_COLUMNS)
+    context.obj.prepare(POSTED_FIELDS)
     value = None if amount is None else money.parse(amount)
     original = _found(context, transaction)
     if not dry_run:

@@ -35,8 +35,8 @@ def reconcile(
 
     findings = [finding._asdict() for finding in result.findings]
     answer = {"status": result.status, "checked": result.checked, "findings": findings}
-    silent = not findings and not context.obj.format and not sys.stdout.isatty() and context.obj.style.format == "table"
-    if not (silent and context.obj.quiet):
+    asked = context.obj.format or context.obj.out or sys.stdout.isatty()
+    if findings or asked:
         counts = ", ".join(f"{count:,} {noun}" for noun, count in result.checked.items())
         context.obj.show(answer, COLUMNS, rows=findings, head=f"{result.status}: {counts} checked")
     if findings:

@@ -31,6 +31,9 @@ def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str | N
     for field in _TEXTS:
         if not isinstance(shape.get(field), (str, type(None))):
             raise BadFile(file=name, problem=f"{field} must be a string")
+    given = shape.get("idempotency_key")
+    if given is not None:
+        model.idempotency_key(given)
     metadata = shape.get("metadata")
     if metadata is not None and not _is_flat(metadata):
         raise BadFile(file=name, problem="metadata must be an object of strings")
@@ -40,7 +43,7 @@ def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str | N
 
     return model.request(
         transaction_id,
-        key(shape.get("idempotency_key")),
+        key(given),
         Kind.JOURNAL,
         [_leg(name, number, entry) for number, entry in enumerate(entries, 1)],
         description=shape.get("description"),

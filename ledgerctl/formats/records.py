@@ -21,9 +21,10 @@ from typing import BinaryIO
 from ledgerctl.core.money import shown
 from ledgerctl.errors import BadFile
 
-_LINE_MAX = 16 * 1024 * 1024  # of one field; what each field may hold is judged by its own rule
+_FIELD_MAX = 16 * 1024 * 1024  # against a quote that never ends; what a field may hold is judged by its own rule
+_LINE_MAX = 2 * _FIELD_MAX
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-csv.field_size_limit(_LINE_MAX)
+csv.field_size_limit(_FIELD_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def open_input(path: str) -> Input:
     """The file of that path, or standard input for `-`. BadFile when there is nothing to read."""
     if path == "-":
         return Input("-", _spooled(sys.stdin.buffer))
+    name = path.encode(errors="backslashreplace").decode()  # a name may be bytes that no text can keep
     try:
         stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the Input
     except IsADirectoryError:
@@ -53,9 +55,9 @@ def open_input(path: str) -> Input:
     except OSError as error:
         raise BadFile(file=path, problem=(error.strerror or str(error)).lower()) from None
     if stream.seekable():
-        return Input(path, stream)
+        return Input(name, stream)
     with stream:
-        return Input(path, _spooled(stream))
+        return Input(name, _spooled(stream))
 
 
 def _spooled(stream: BinaryIO) -> BinaryIO:
@@ -95,6 +97,8 @@ class Records:
         header = next(self._guarded(), None)
         if header is None:
             raise self._bad("it is empty")
+        if not header:
+            raise self._bad("it begins with a blank line where the header should be")
         if any(not name.strip() for name in header):
             raise self._bad("its header has a column without a name")
         twice = sorted({name for name in header if header.count(name) > 1})

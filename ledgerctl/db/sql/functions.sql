@@ -12,53 +12,57 @@ END $$;
 -- (no leg is ever added to an old transaction), its amount has no more decimals than the currency, it follows the
 -- account's previous entry in seq and in balance, and every transaction sums to zero in each currency. An amount is
 -- never zero, so a sum of zero also means at least two legs.
+--
+-- The plans are made when a session posts first, often on small tables, and kept: scalar subqueries and the settings
+-- hold them to one look by key an entry, whatever has grown since.
 CREATE OR REPLACE FUNCTION check_entries() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_mergejoin = off AS $$
 DECLARE
     bad record;
 BEGIN
-    SELECT e.* INTO bad
+    SELECT bool_or(a.id IS NULL OR (scale(e.amount) > a.exponent AND scale(trim_scale(e.amount)) > a.exponent)) AS unfit,
+           min(a.currency) <> max(a.currency) AS mixed
+    INTO bad
     FROM new_entries e
-    LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-    WHERE a.id IS NULL OR scale(trim_scale(e.amount)) > a.exponent
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'entry % of account %: no such account, or more decimals than its currency', bad.seq, bad.account_id
+    LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id;
+    IF bad.unfit THEN
+        RAISE EXCEPTION 'an entry has no such account, or more decimals than its currency'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_fits_account';
+    END IF;
+    IF bad.mixed THEN -- only then can a sum of zero hide two currencies
+        SELECT e.transaction_id, a.currency, sum(e.amount) AS difference INTO bad
+        FROM new_entries e
+        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        GROUP BY e.ledger_id, e.transaction_id, a.currency
+        HAVING sum(e.amount) <> 0
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'transaction % is off balance by % %', bad.transaction_id, bad.difference, bad.currency
+                USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_sum_to_zero';
+        END IF;
     END IF;
 
     SELECT n.* INTO bad
-    FROM (SELECT DISTINCT ledger_id, transaction_id FROM new_entries) n
-    LEFT JOIN transactions t ON t.ledger_id = n.ledger_id AND t.id = n.transaction_id
-    WHERE t.xid8 IS DISTINCT FROM pg_current_xact_id()
+    FROM (SELECT ledger_id, transaction_id, sum(amount) AS difference
+          FROM new_entries GROUP BY ledger_id, transaction_id) n
+    WHERE n.difference <> 0
+       OR (SELECT t.xid8 FROM transactions t WHERE t.ledger_id = n.ledger_id AND t.id = n.transaction_id)
+          IS DISTINCT FROM pg_current_xact_id()
     LIMIT 1;
-    IF FOUND THEN
+    IF FOUND AND bad.difference <> 0 THEN
+        RAISE EXCEPTION 'transaction % is off balance by %', bad.transaction_id, bad.difference
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_sum_to_zero';
+    ELSIF FOUND THEN
         RAISE EXCEPTION 'entries of transaction % do not belong to a transaction being posted now', bad.transaction_id
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_of_a_new_transaction';
     END IF;
 
-    SELECT e.transaction_id, a.currency, sum(e.amount) AS difference INTO bad
+    SELECT e.* INTO bad
     FROM new_entries e
-    JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-    GROUP BY e.ledger_id, e.transaction_id, a.currency
-    HAVING sum(e.amount) <> 0
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'transaction % is off balance by % %', bad.transaction_id, bad.difference, bad.currency
-            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_sum_to_zero';
-    END IF;
-
-    SELECT c.* INTO bad
-    FROM (
-        SELECT e.ledger_id, e.account_id, e.seq, e.balance_after - e.amount AS before,
-               lag(e.seq) OVER account AS previous_seq, lag(e.balance_after) OVER account AS previous_balance
-        FROM new_entries e
-        WINDOW account AS (PARTITION BY e.ledger_id, e.account_id ORDER BY e.seq)
-    ) c
-    LEFT JOIN transaction_entries p
-           ON c.previous_seq IS NULL AND p.ledger_id = c.ledger_id AND p.account_id = c.account_id AND p.seq = c.seq - 1
-    WHERE c.seq <> coalesce(c.previous_seq, p.seq, 0) + 1
-       OR c.before <> coalesce(c.previous_balance, p.balance_after, 0)
+    WHERE CASE WHEN e.seq = 1 THEN e.balance_after <> e.amount
+               ELSE (SELECT p.balance_after FROM transaction_entries p
+                     WHERE p.ledger_id = e.ledger_id AND p.account_id = e.account_id AND p.seq = e.seq - 1)
+                    IS DISTINCT FROM e.balance_after - e.amount END
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'entry % of account % does not follow the one before it', bad.seq, bad.account_id
@@ -69,15 +73,16 @@ END $$;
 
 -- An account's balance and seq say what its last entry says, and there is no entry beyond it.
 CREATE OR REPLACE FUNCTION check_standings() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_mergejoin = off AS $$
 DECLARE
     bad record;
 BEGIN
     SELECT a.* INTO bad
     FROM new_accounts a
-    LEFT JOIN transaction_entries e ON e.ledger_id = a.ledger_id AND e.account_id = a.id AND e.seq = a.seq
-    WHERE a.balance <> coalesce(e.balance_after, 0)
-       OR (a.seq > 0 AND e.seq IS NULL)
+    WHERE CASE WHEN a.seq = 0 THEN a.balance <> 0
+               ELSE (SELECT e.balance_after FROM transaction_entries e
+                     WHERE e.ledger_id = a.ledger_id AND e.account_id = a.id AND e.seq = a.seq)
+                    IS DISTINCT FROM a.balance END
        OR EXISTS (SELECT FROM transaction_entries l
                   WHERE l.ledger_id = a.ledger_id AND l.account_id = a.id AND l.seq = a.seq + 1)
     LIMIT 1;

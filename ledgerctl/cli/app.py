@@ -43,11 +43,14 @@ class Root(Group):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         args = _global_first(self, args)
+        wanted = _format_of(args)  # asked now: parsing empties the list
         try:
             context = super().make_context(info_name, args, parent, **extra)
         except UsageError as error:
-            _fail(_misused(error), _format_of(args))
-        context.meta["format"] = _format_of(args)
+            _fail(_misused(error), wanted)
+        except BrokenPipeError as error:  # --help is answered while the arguments are parsed
+            _unanswered(error, None)
+        context.meta["format"] = wanted
         return context
 
     def invoke(self, ctx: Any) -> None:

@@ -219,12 +219,12 @@ def run_copy(host: Server, database: str, rows: Rows, chunk: int) -> Raw:
     """COPY the rows and update the accounts in one transaction, with the importer's own statements."""
     transactions = entries = 0.0
     with host.connect(database) as conn:
-        conn.execute(_RECEIPT)
+        receipt(conn)
         started = time.perf_counter()
         conn.execute("BEGIN")
         for some_transactions, some_entries in rows.chunks(chunk):
-            transactions += _copied(conn, journal.COPY_TRANSACTIONS, some_transactions)
-            entries += _copied(conn, journal.COPY_ENTRIES, some_entries)
+            transactions += copied(conn, journal.COPY_TRANSACTIONS, some_transactions)
+            entries += copied(conn, journal.COPY_ENTRIES, some_entries)
         update = time.perf_counter()
         conn.execute(journal.UPDATE_ACCOUNTS, [rows.posted_at, *rows.standings, 1])
         moved = time.perf_counter() - update
@@ -232,7 +232,13 @@ def run_copy(host: Server, database: str, rows: Rows, chunk: int) -> Raw:
         return Raw(time.perf_counter() - started, transactions, entries, moved)
 
 
-def _copied(conn: Connection, statement: str, lines: bytes) -> float:
+def receipt(conn: Connection) -> None:
+    """The receipt that the rows name."""
+    conn.execute(_RECEIPT)
+
+
+def copied(conn: Connection, statement: str, lines: bytes) -> float:
+    """Seconds of one COPY."""
     started = time.perf_counter()
     with conn.cursor().copy(statement) as copy:
         copy.write(lines)

@@ -12,6 +12,7 @@ from ledgerctl.errors import Exit
 
 COLUMNS = (
     "code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq", "created_at",
+    "metadata",
 )  # fmt: skip
 
 TABLE = ("code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq")

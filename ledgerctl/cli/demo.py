@@ -108,6 +108,8 @@ def _run(step: Step, directory: Path) -> None:
         typer.echo(f"\n# {step.said}")
     typer.echo(f"$ ledgerctl {step.command}")
     code = _ledgerctl(step.command, directory)
+    if code == Exit.READER_GONE:
+        raise typer.Exit(code)
     if code != step.code:
         raise DemoFailed(command=step.command, found=code, expected=int(step.code))
     if code:

@@ -67,7 +67,7 @@ def import_(
         context.obj.changes = False
         files.report(context.obj, result.tally.rejects)
     elif result.tally.replayed and not result.tally.posted:
-        context.obj.note("every row was posted before; nothing was posted now")
+        context.obj.note(f"every row was posted before; nothing {'would be' if dry_run else 'was'} posted now")
     context.obj.show(answer, COLUMNS, head=_summary(answer), narrow=TABLE)
     if result.tally.rejected:
         raise files.rejection(
@@ -89,7 +89,9 @@ def list_(
 
 
 @imports.command(epilog=output.exits(Exit.NOT_FOUND))
-def show(context: Context, import_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def show(
+    context: Context, import_id: Annotated[str, typer.Argument(metavar="ID", help="The number of the receipt.")]
+) -> None:
     """Show one receipt."""
     from ledgerctl.db import reports
     from ledgerctl.formats import objects

@@ -41,7 +41,7 @@ class Style:
 def exits(*codes: Exit) -> str:
     """The end of a command's help: the exit codes it can give, beside those that every command can."""
     listed = ", ".join(f"{int(code)} {code.name.lower().replace('_', ' ')}" for code in codes)
-    return f"Exit codes: 0 done, {listed}. All of them: ledgerctl help exit-codes"
+    return f"Exit codes: 0 done, {listed}; and those of every command, see ledgerctl help exit-codes"
 
 
 def show(
@@ -223,6 +223,8 @@ def text(value: Any) -> str:
     """A value as a cell of a table or of csv."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, Mapping):
         return " ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, (list, tuple)):

@@ -146,7 +146,9 @@ def reverse(
 
 
 @transactions.command(epilog=output.exits(Exit.NOT_FOUND))
-def show(context: Context, transaction: Annotated[str, typer.Argument(metavar="ID|KEY")]) -> None:
+def show(
+    context: Context, transaction: Annotated[str, typer.Argument(metavar="ID|KEY", help="Its id or its key.")]
+) -> None:
     """Show a transaction with its entries, by its id or its idempotency key."""
     from ledgerctl.formats import objects
 
@@ -179,7 +181,7 @@ def _show(context: Context, receipt: Receipt, *, dry_run: bool) -> None:
     status = "replayed" if receipt.replayed else "posted"
     shape = objects.posted(receipt.transaction, status)
     if receipt.replayed:
-        context.obj.note("this key was posted before; nothing was posted now")
+        context.obj.note(f"this key was posted before; nothing {'would be' if dry_run else 'was'} posted now")
     if dry_run:
         shape["dry_run"] = True
     head = f"{'dry run: would be ' if dry_run else ''}{status} {shape['transaction_id']}"

@@ -48,7 +48,7 @@ def balance(
     instant = times.parse_relative(as_of, now) if as_of else None
     stamp = times.text(instant or now.replace(microsecond=0))
     if codes:
-        rows = [row for code in codes for row in _balances(context.obj, code.rstrip(":"), instant)]
+        rows = [row for code in codes for row in _balances(context.obj, code, instant)]
     elif instant is not None:
         raise BadUsage(detail="--as-of needs an account or a prefix")
     else:
@@ -64,7 +64,9 @@ def balance(
 def _balances(invocation: Invocation, code: str, instant: datetime | None) -> list[dict[str, Any]]:
     from ledgerctl.db import reports
 
-    account = invocation.read(reports.account, code)
+    branch = code.endswith(":")  # customers: is the branch, even where an account customers exists
+    code = code.rstrip(":")
+    account = None if branch else invocation.read(reports.account, code)
     if instant is None and account is not None:
         return [account]
     if instant is None:

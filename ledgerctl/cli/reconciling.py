@@ -35,7 +35,7 @@ def reconcile(
 
     findings = [finding._asdict() for finding in result.findings]
     answer = {"status": result.status, "checked": result.checked, "findings": findings}
-    asked = context.obj.format or context.obj.out or sys.stdout.isatty()
+    asked = context.obj.format or context.obj.style.format != "table" or context.obj.out or sys.stdout.isatty()
     if findings or asked:
         counts = ", ".join(f"{count:,} {noun}" for noun, count in result.checked.items())
         context.obj.show(answer, COLUMNS, rows=findings, head=f"{result.status}: {counts} checked")

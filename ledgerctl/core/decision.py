@@ -175,14 +175,14 @@ def _reversal_refusal(request: Request, original: Original, ahead: _Ahead) -> Re
     if reversed_by is not None:
         return Refused(request, Reason.ALREADY_REVERSED, {**about, "reversed_by": str(reversed_by)})
 
-    amount, whole = request.legs[0].amount, original.legs[0].amount
+    amount, whole, currency = request.legs[0].amount, original.legs[0].amount, original.legs[0].currency
     if amount == whole:
         return None
-    about["amount"] = money.canonical(amount)
+    about["amount"] = format(amount, "f")
     if len(original.legs) != 2:
         return Refused(request, Reason.PARTIAL_REVERSAL, {**about, "problem": "it has more than two entries"})
     if amount > whole:
-        problem = f"it moved only {money.canonical(whole)}"
+        problem = f"it moved only {whole:f} {currency}"
         return Refused(request, Reason.PARTIAL_REVERSAL, {**about, "problem": problem})
     return None
 

@@ -41,7 +41,7 @@ ATTRIBUTES = """
     WHERE ledger_id = %s AND code = ANY(%s)
 """
 LOCK_ONE = """
-    SELECT id, status, balance, currency FROM accounts WHERE ledger_id = %s AND code = %s FOR NO KEY UPDATE
+    SELECT id, status, balance, currency, exponent FROM accounts WHERE ledger_id = %s AND code = %s FOR NO KEY UPDATE
 """
 SET_STATUS = "UPDATE accounts SET status = %s WHERE ledger_id = %s AND id = %s"
 
@@ -51,6 +51,7 @@ class LockedAccount(NamedTuple):
     status: str
     balance: Decimal
     currency: str
+    exponent: int
 
 
 def open_ledger(conn: Connection, name: str) -> tuple[str | None, int | None]:

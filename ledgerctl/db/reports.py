@@ -19,14 +19,15 @@ Row = dict[str, Any]
 
 ACCOUNT = """
     SELECT account_id, account AS code, name, type, currency, exponent, status, balance, min_balance, max_balance, seq,
-           created_at
+           created_at, metadata
     FROM account_balances
     WHERE ledger_id = %s AND account = %s
 """
 # A prefix stands for a whole branch: the account itself and everything below it. In the collation C a range of codes
 # is a range of the index; ';' follows ':'.
 ACCOUNTS = """
-    SELECT account AS code, name, type, currency, exponent, status, balance, min_balance, max_balance, seq, created_at
+    SELECT account AS code, name, type, currency, exponent, status, balance, min_balance, max_balance, seq, created_at,
+           metadata
     FROM account_balances
     WHERE ledger_id = %(ledger)s AND account > %(after)s
       AND (%(prefix)s = '' OR account = %(prefix)s OR (account >= %(prefix)s || ':' AND account < %(prefix)s || ';'))

@@ -58,6 +58,7 @@ def account(row: Mapping[str, Any]) -> Object:
         "max_balance": _amount(row["max_balance"], exponent),
         "seq": row["seq"],
         "created_at": times.text(row["created_at"]),
+        "metadata": dict(row["metadata"] or {}),
     }
 
 

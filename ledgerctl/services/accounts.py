@@ -99,7 +99,7 @@ def _status_refusal(account: LockedAccount | None, code: str, status: Status) ->
     if account.status == Status.CLOSED:
         return errors.AccountClosed(account=code)
     if status is Status.CLOSED and account.balance != 0:
-        balance = money.canonical(abs(account.balance))
+        balance = money.fixed(abs(account.balance), account.exponent)
         return errors.AccountNotEmpty(account=code, balance=balance, currency=account.currency)
     return None
 

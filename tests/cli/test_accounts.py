@@ -14,7 +14,8 @@ from ledgerctl.errors import Exit
 from tests.conftest import Run
 
 Command = Callable[..., Run]
-FIELDS = ["code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq", "created_at"]
+FIELDS = ["code", "name", "type", "currency", "status", "balance", "min_balance", "max_balance", "seq", "created_at",
+          "metadata"]  # fmt: skip
 
 
 def test_a_new_account_has_the_defaults_of_its_type(run: Command) -> None:
@@ -25,7 +26,7 @@ def test_a_new_account_has_the_defaults_of_its_type(run: Command) -> None:
     assert account.pop("created_at").endswith("Z")
     assert account == {
         "code": "customers:alice", "name": None, "type": "liability", "currency": "EUR", "status": "active",
-        "balance": "0.00", "min_balance": "0.00", "max_balance": None, "seq": 0,
+        "balance": "0.00", "min_balance": "0.00", "max_balance": None, "seq": 0, "metadata": {},
     }  # fmt: skip
 
 
@@ -166,7 +167,7 @@ def test_an_account_with_money_is_not_closed(funded: Command) -> None:
     done = funded("account", "close", "alice")
 
     assert done.code == Exit.REFUSED
-    assert "account 'alice' holds 100 EUR and can be closed only at zero" in done.err
+    assert "account 'alice' holds 100.00 EUR and can be closed only at zero" in done.err
 
 
 def test_a_closed_account_stays_closed(funded: Command) -> None:

@@ -27,9 +27,9 @@ FEE = {
 
 
 @pytest.fixture
-def paid(funded: Command, directory: Path) -> Command:
+def paid(funded: Command, seed: Callable[..., None], directory: Path) -> Command:
     """`funded` with an account for fees and the file fee.json."""
-    funded("account", "create", "fees", "--type", "income", "--currency", "EUR")
+    seed([{"code": "fees", "type": "income"}])
     (directory / "fee.json").write_text(json.dumps(FEE))
     return funded
 

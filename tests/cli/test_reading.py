@@ -25,15 +25,22 @@ def answer(run: Command, *args: str) -> Any:
 
 
 @pytest.fixture
-def branches(run: Command) -> Command:
+def branches(run: Command, seed: Callable[..., None]) -> Command:
     """customers:1 with 30.00 EUR, customers:2 with 12.00 EUR, customers:3 with 5 JPY, all from assets."""
-    for code, currency in (("customers:1", "EUR"), ("customers:2", "EUR"), ("customers:3", "JPY")):
-        run("account", "create", code, "--currency", currency)
-    for code, currency in (("assets:eur", "EUR"), ("assets:jpy", "JPY")):
-        run("account", "create", code, "--currency", currency, "--type", "asset")
-    run("transfer", "assets:eur", "customers:1", "30")
-    run("transfer", "assets:eur", "customers:2", "12")
-    run("transfer", "assets:jpy", "customers:3", "5")
+    seed(
+        [
+            {"code": "customers:1"},
+            {"code": "customers:2"},
+            {"code": "customers:3", "currency": "JPY"},
+            {"code": "assets:eur", "type": "asset"},
+            {"code": "assets:jpy", "type": "asset", "currency": "JPY"},
+        ],
+        [
+            ("assets:eur", "customers:1", "30", "k-1", None),
+            ("assets:eur", "customers:2", "12", "k-2", None),
+            ("assets:jpy", "customers:3", "5", "k-3", None),
+        ],
+    )
     return run
 
 
@@ -124,10 +131,9 @@ def test_a_prefix_can_be_shown_by_the_fields_that_a_table_has(branches: Command)
 
 
 @pytest.fixture
-def busy(funded: Command) -> Command:
+def busy(funded: Command, seed: Callable[..., None]) -> Command:
     """`funded`, and five transfers of 1.00 to 5.00 EUR from alice to bob; alice has six entries."""
-    for amount in range(1, 6):
-        funded("transfer", "alice", "bob", str(amount), "-i", f"k-{amount}")
+    seed([], [("alice", "bob", str(amount), f"k-{amount}", None) for amount in range(1, 6)])
     return funded
 
 

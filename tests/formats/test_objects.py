@@ -55,7 +55,7 @@ def test_a_shown_transaction() -> None:
 
 ACCOUNT = {
     "code": "customers:alice", "name": None, "type": "liability", "currency": "KWD", "exponent": 3, "status": "active",
-    "balance": Decimal("1.5"), "min_balance": Decimal(0), "max_balance": None, "seq": 7, "created_at": POSTED,
+    "balance": Decimal("1.5"), "min_balance": Decimal(0), "max_balance": None, "seq": 7, "created_at": POSTED, "metadata": None,
 }  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def test_an_account() -> None:
         "max_balance": None,
         "seq": 7,
         "created_at": "2026-01-31T12:00:00.250000Z",
+        "metadata": {},
     }
 
 

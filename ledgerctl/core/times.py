@@ -34,7 +34,10 @@ def parse_relative(text: str, now: datetime) -> datetime:
     if text in named:
         return named[text]
     if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        try:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        except OverflowError:
+            raise BadTime(text=text, problem="it is before the calendar begins") from None
     return parse(text)
 
 

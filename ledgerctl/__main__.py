@@ -15,6 +15,8 @@ def main() -> None:
     except BrokenPipeError:  # help and version are printed before any command could take care of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(141)
+    except KeyboardInterrupt:  # while the program is still being loaded
+        sys.exit(130)
 
 
 def _run() -> int:

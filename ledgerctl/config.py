@@ -100,7 +100,10 @@ def load(
     file: Path | None = None, profile: str = "", flags: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Configuration:
     """The file, the environment and the flags (`{section: {key: value}}`) in one; BadConfig when one is not right."""
-    found = file or _find()
+    try:
+        found = file or _find()
+    except FileNotFoundError:
+        raise BadConfig(detail="the working directory is no longer there") from None
     tables = _read(found) if found is not None else {}
     profiles = tables.pop("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):

@@ -49,17 +49,18 @@ class Root(Group):
         except UsageError as error:
             _fail(_misused(error), wanted)
         except BrokenPipeError as error:  # --help is answered while the arguments are parsed
-            _unanswered(error, None)
+            _unanswered(output.AnswerLost(error), changed=False)
         context.meta["format"] = wanted
         return context
 
     def invoke(self, ctx: Any) -> None:
         try:
             super().invoke(ctx)
-            sys.stdout.flush()
             return
-        except OSError as error:
-            _unanswered(error, ctx.obj)
+        except output.AnswerLost as lost:
+            _unanswered(lost, changed=ctx.obj.changes)
+        except BrokenPipeError as error:
+            _unanswered(output.AnswerLost(error), changed=False)
         except KeyboardInterrupt:
             output.note("interrupted: what was not committed is undone")
             raise typer.Exit(Exit.INTERRUPTED) from None
@@ -238,17 +239,11 @@ def _with_suggestion(error: LedgerError, invocation: Invocation | None) -> Ledge
     return errors.AccountNotFound(**error.details, hint=f"did you mean '{near[0]}'?") if near else error
 
 
-def _unanswered(error: OSError, invocation: Invocation | None) -> NoReturn:
-    """The answer could not be written: the reader went away (`| head`), or the disk is full.
-
-    A read ends quietly. Never does it make a failure of a write, which is committed by the time it answers.
-    """
-    if not isinstance(error, BrokenPipeError):
-        if error.filename is not None:
-            raise error
-        output.note(f"warning: the answer could not be written: {error.strerror}")
+def _unanswered(lost: output.AnswerLost, *, changed: bool) -> NoReturn:
+    """The reader went away (`| head`), or the disk is full. A read ends quietly; a write was committed before."""
+    if lost.reason is not None:
+        output.note(f"warning: the answer could not be written: {lost.reason}")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    changed = invocation is not None and invocation.changes
     raise typer.Exit(Exit.DONE if changed else Exit.READER_GONE)
 
 

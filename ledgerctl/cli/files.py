@@ -42,13 +42,13 @@ def opened(
     return records.open_input(file), mapped, constants, character
 
 
-def content(file: str) -> bytes:
-    """All of a small file, or of standard input for `-`. BadFile, BadUsage."""
+def content(file: str, size_max: int) -> bytes:
+    """All of a small file, or of standard input for `-`; one byte more than `size_max` of a larger one. BadFile."""
     from ledgerctl.formats import records
 
     if file == "-" and sys.stdin.isatty():
         raise BadUsage(detail="standard input is a terminal: name a file, or pipe one in")
-    return records.open_input(file).stream.read()
+    return records.head(file, size_max + 1)
 
 
 def report(invocation: Invocation, rejects: Sequence[Rejected]) -> None:

@@ -94,7 +94,9 @@ class Invocation:
     @property
     def who(self) -> str:
         """The actor that the audit log names."""
-        return self.configuration.settings.ledger.actor or _user()
+        from ledgerctl.core import model
+
+        return model.plain_text("actor", self.configuration.settings.ledger.actor or _user())
 
     def read(self, question: Callable[Concatenate[Connection, int, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of a report about this ledger."""

@@ -10,6 +10,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -36,6 +37,14 @@ class Style:
     header: bool = True
     csv_safe: bool = False
     out: str = ""
+
+
+class AnswerLost(Exception):
+    """The answer could not be written to stdout; what the command did stands. `reason` is None when the reader left."""
+
+    def __init__(self, error: OSError) -> None:
+        self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
+        super().__init__(str(error))
 
 
 def exits(*codes: Exit) -> str:
@@ -78,8 +87,9 @@ def show(
 
 
 def note(text: str) -> None:
-    """A sentence beside the answer."""
-    print(text, file=sys.stderr)  # noqa: T201 - the one door to stderr
+    """A sentence beside the answer. That nobody can read it stops nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one door to stderr
 
 
 def complain(error: LedgerError, format_: str, color: str = "auto") -> None:
@@ -133,8 +143,8 @@ def check(style: Style, columns: Sequence[str]) -> None:
 def _write(style: Style, pieces: Iterator[str]) -> None:
     if not style.out:
         for piece in pieces:
-            sys.stdout.write(piece)
-        sys.stdout.flush()
+            _put(piece)
+        _put("", flush=True)
         return
     # Whole or not at all: whoever reads the file never meets half of it.
     target = Path(style.out)
@@ -151,6 +161,15 @@ def _write(style: Style, pieces: Iterator[str]) -> None:
         raise BadUsage(detail=f"cannot write '{style.out}': {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _put(text: str, *, flush: bool = False) -> None:
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except OSError as error:
+        raise AnswerLost(error) from None
 
 
 def _chosen(answer: Any, fields: Sequence[str]) -> Any:

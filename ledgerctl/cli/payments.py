@@ -106,7 +106,7 @@ def post(
 
     context.obj.prepare(POSTED_FIELDS)
 
-    request = journal_json.read(file, files.content(file), uuid7(), chosen)
+    request = journal_json.read(file, files.content(file, journal_json.SIZE_MAX), uuid7(), chosen)
     receipt = payments.post_one(context.obj.books, request, dry_run=dry_run)
 
     _show(context, receipt, dry_run=dry_run)

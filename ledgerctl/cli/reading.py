@@ -34,7 +34,9 @@ def register(root: typer.Typer) -> None:
 def balance(
     context: Context,
     codes: Annotated[list[str] | None, typer.Argument(metavar="[CODE|PREFIX]...", help="By default all.")] = None,
-    as_of: Annotated[str, typer.Option("--as-of", metavar="TIME", help="What it was then, by posting time.")] = "",
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="TIME", help="What it was then, by posting time.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="So many accounts at most, when none is named.")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="Every account there is.")] = False,
 ) -> None:
@@ -45,7 +47,7 @@ def balance(
     from ledgerctl.db import reports
 
     now = datetime.now(UTC)
-    instant = times.parse_relative(as_of, now) if as_of else None
+    instant = None if as_of is None else times.parse_relative(as_of, now)
     stamp = times.text(instant or now.replace(microsecond=0))
     if codes:
         rows = [row for code in codes for row in _balances(context.obj, code, instant)]
@@ -107,8 +109,10 @@ def _balance_object(row: dict[str, Any], stamp: str) -> dict[str, Any]:
 def history(
     context: Context,
     code: Annotated[str, typer.Argument(help="The account.")],
-    since: Annotated[str, typer.Option(metavar="TIME", help="From this time on: a date, a time, today, -7d.")] = "",
-    until: Annotated[str, typer.Option(metavar="TIME", help="Before this time.")] = "",
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From this time on: a date, a time, today, -7d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=ROWS_MAX, help="So many at most: the last, or the first after --after.")
     ] = 50,
@@ -128,8 +132,8 @@ def history(
     from ledgerctl.formats import objects
 
     now = datetime.now(UTC)
-    start = times.parse_relative(since, now) if since else None
-    end = times.parse_relative(until, now) if until else None
+    start = None if since is None else times.parse_relative(since, now)
+    end = None if until is None else times.parse_relative(until, now)
     if context.obj.verbose and (start or end):
         context.obj.note(f"from {times.text(start) if start else 'the start'} to {times.text(end) if end else 'now'}")
     account = context.obj.read(reports.require_account, code)

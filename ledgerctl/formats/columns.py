@@ -47,7 +47,7 @@ def cell(
 ) -> Cell | None:
     """How to find field `name` in a row of this file; None when neither the file nor the options have it."""
     if name in constants:
-        value = constants[name]
+        value = constants[name] or None  # as an empty cell would be
         return lambda _row: value
     if name not in columns:
         return _column(header.index(name)) if name in header else None

@@ -17,13 +17,13 @@ from ledgerctl.core.model import Kind, Leg, Request, Side
 from ledgerctl.errors import BadFile
 
 _TEXTS = ("idempotency_key", "description", "reference", "effective_at")
-_SIZE_MAX = 1 << 20
+SIZE_MAX = 1 << 20
 
 
 def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str | None], str]) -> Request:
     """The request in `content`. `key` is asked with the file's key, None when it has none. BadFile, BadAmount."""
-    if len(content) > _SIZE_MAX:
-        raise BadFile(file=name, problem=f"it is larger than {_SIZE_MAX} bytes")
+    if len(content) > SIZE_MAX:
+        raise BadFile(file=name, problem=f"it is larger than {SIZE_MAX} bytes")
     shape = _object(name, content)
     unknown = sorted(shape.keys() - {*_TEXTS, "metadata", "entries"})
     if unknown:

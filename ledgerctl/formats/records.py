@@ -45,27 +45,45 @@ class Input:
 
 def open_input(path: str) -> Input:
     """The file of that path, or standard input for `-`. BadFile when there is nothing to read."""
+    name, stream = _opened(path)
+    if path != "-" and stream.seekable():
+        return Input(name, stream)
+    # A pipe cannot be read twice; a temporary file can.
+    spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
+    try:
+        shutil.copyfileobj(stream, spool, 1 << 20)
+        spool.seek(0)
+    except OSError as error:
+        raise BadFile(file=name, problem=f"it could not be spooled: {error.strerror}") from None
+    finally:
+        if path != "-":
+            stream.close()
+    return Input(name, spool)
+
+
+def head(path: str, size: int) -> bytes:
+    """The first `size` bytes of a file, or of standard input for `-`. BadFile."""
+    name, stream = _opened(path)
+    try:
+        return stream.read(size)
+    except OSError as error:
+        raise BadFile(file=name, problem=(error.strerror or str(error)).lower()) from None
+    finally:
+        if path != "-":
+            stream.close()
+
+
+def _opened(path: str) -> tuple[str, BinaryIO]:
     if path == "-":
-        return Input("-", _spooled(sys.stdin.buffer))
+        return "-", sys.stdin.buffer
     name = path.encode(errors="backslashreplace").decode()  # a name may be bytes that no text can keep
     try:
-        stream = Path(path).open("rb")  # noqa: SIM115 - lives as long as the Input
+        return name, Path(path).open("rb")
     except IsADirectoryError:
-        raise BadFile(file=path, problem="it is a directory") from None
-    except OSError as error:
-        raise BadFile(file=path, problem=(error.strerror or str(error)).lower()) from None
-    if stream.seekable():
-        return Input(name, stream)
-    with stream:
-        return Input(name, _spooled(stream))
-
-
-def _spooled(stream: BinaryIO) -> BinaryIO:
-    """A pipe cannot be read twice; a temporary file can."""
-    spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
-    shutil.copyfileobj(stream, spool, 1 << 20)
-    spool.seek(0)
-    return spool
+        raise BadFile(file=name, problem="it is a directory") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadFile(file=name, problem=(reason or str(error)).lower()) from None
 
 
 class Records:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -346,6 +347,39 @@ def test_a_reader_that_is_gone_makes_no_failure_of_a_committed_write(
 
     assert funded("transaction", "show", "k-1").code == Exit.DONE
     assert (done.code, done.err) == (Exit.DONE, "")
+
+
+@pytest.mark.parametrize("args", [("transfer", "alice", "bob", "5"), ("reverse", "deposit")])
+def test_success_is_never_said_of_a_write_that_did_not_happen(
+    funded: Command, process: Command, nobody_reads: Callable[[], int], books_as_they_are: Look, args: tuple[str, ...]
+) -> None:
+    """stderr is gone, and the key that was made could not be shown: posted or not, the exit code must be true."""
+    before = books_as_they_are()
+
+    done = process(*args, stderr=nobody_reads())
+
+    assert (done.code == Exit.DONE) is (books_as_they_are() != before)
+
+
+def test_an_import_that_finds_no_room_for_its_input_is_a_failure(
+    funded: Command, directory: Path, surroundings: dict[str, str], books_as_they_are: Look
+) -> None:
+    before = books_as_they_are()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "ledgerctl", "import", "-"],
+        cwd=directory,
+        env={**os.environ, **surroundings},
+        input=b"from,to,amount\n" + b"bank,alice,1\n" * 5000,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
+    )
+
+    assert books_as_they_are() == before
+    assert done.returncode != Exit.DONE
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="wants a device that is always full")

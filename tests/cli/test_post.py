@@ -129,3 +129,11 @@ def test_a_currency_with_a_nul_in_a_file_is_not_a_bug(paid: Command, directory: 
     (directory / "nul.json").write_text(json.dumps({"entries": entries}))
 
     assert paid("post", "nul.json").code in (Exit.USAGE, Exit.REFUSED)
+
+
+def test_a_file_that_never_ends_is_too_large_and_not_read_whole(paid: Command) -> None:
+    """/dev/zero, or the wrong file: what can never be a request must not fill the machine first."""
+    done = paid("post", "/dev/zero")
+
+    assert done.code == Exit.USAGE
+    assert "it is larger than" in done.err

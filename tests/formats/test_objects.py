@@ -55,7 +55,8 @@ def test_a_shown_transaction() -> None:
 
 ACCOUNT = {
     "code": "customers:alice", "name": None, "type": "liability", "currency": "KWD", "exponent": 3, "status": "active",
-    "balance": Decimal("1.5"), "min_balance": Decimal(0), "max_balance": None, "seq": 7, "created_at": POSTED, "metadata": None,
+    "balance": Decimal("1.5"), "min_balance": Decimal(0), "max_balance": None, "seq": 7, "created_at": POSTED,
+    "metadata": None,
 }  # fmt: skip
 
 

@@ -129,9 +129,9 @@ def _post_all(conn: Connection, books: Books, file: File, survey: Survey, progre
 
 
 def _copy_all(conn: Connection, books: Books, file: File, survey: Survey, progress: Progress) -> tuple[int, Tally]:
-    same_file = imports.same_file(conn, books.ledger, survey.sha256)
-    import_id = imports.begin(conn, books.ledger, file.name, survey.sha256, books.actor)
     held = journal.lock(conn, books.ledger, survey.accounts)
+    same_file = imports.same_file(conn, books.ledger, survey.sha256)  # under the locks: it may be running twice
+    import_id = imports.begin(conn, books.ledger, file.name, survey.sha256, books.actor)
 
     standings = held.standings
     touched: dict[str, Standing] = {}

@@ -33,6 +33,7 @@ def pytest_configure() -> None:
     os.environ.setdefault(_DIRECTORY, str(Path(tempfile.gettempdir()) / f"ledgerctl-tests-{uuid4().hex[:12]}"))
     for name in [name for name in os.environ if name.startswith("LEDGERCTL_") and name != _DIRECTORY]:
         del os.environ[name]
+    os.environ["XDG_CACHE_HOME"] = f"{os.environ[_DIRECTORY]}-cache"  # the codes of tests are not offered at a TAB
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -41,6 +42,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput") and directory.exists():
         embedded.stop(directory / "server")
         shutil.rmtree(directory)
+        shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ledgerctl.cli import output
+from ledgerctl.cli.completion import remember_accounts
 from ledgerctl.cli.invocation import ROWS_MAX, Context, Group
 from ledgerctl.errors import Exit
 
@@ -57,6 +58,7 @@ def create(
     new = account_csv.new_account(given, exponents, pairs(metadata, "--metadata"))
     if not accounts.create(books, [new]).created:
         context.obj.note(f"account '{code}' was there already")
+    remember_accounts(context.obj.configuration.profile, [code])
 
     context.obj.show(objects.account(context.obj.read(reports.require_account, code)), COLUMNS, narrow=TABLE)
 
@@ -80,6 +82,7 @@ def list_(
         if total > limit:
             context.obj.note(f"{limit} of {total:,}; --all, or --after {rows[-1]['code']}")
 
+    remember_accounts(context.obj.configuration.profile, [row["code"] for row in rows])
     context.obj.show([objects.account(row) for row in rows], COLUMNS, narrow=TABLE)
 
 
@@ -154,6 +157,7 @@ def import_(
         files.report(context.obj, rejects)
         raise files.rejection(file, rejects, len(rejects), rows, "no account was created")
     done = accounts.create(books, new)
+    remember_accounts(context.obj.configuration.profile, [account.code for account in new])
 
     answer = {"file": file, "rows": rows, "created": done.created, "unchanged": done.unchanged}
     context.obj.show(answer, tuple(answer))

@@ -72,17 +72,22 @@ CHECKS = {
           AND (balance < min_balance OR balance > max_balance OR (status = 'closed' AND balance <> 0))
         ORDER BY account
     """,
-    # Amounts are numbers, not zero, and have no more decimals than their currency.
+    # Every account counts in a currency of the ledger, with its exponent, and every amount is a number that fits it.
     "currency": """
-        SELECT 'account ' || a.code || ' seq ' || e.seq AS subject,
-               'a finite amount with at most ' || a.exponent || ' decimals' AS expected, e.amount::text AS found
+        SELECT 'account ' || a.code AS subject,
+               coalesce(c.code || ' with ' || c.exponent || ' decimals', 'a currency of the ledger') AS expected,
+               a.currency || ' with ' || a.exponent || ' decimals' AS found
+        FROM accounts a
+        LEFT JOIN currencies c ON c.ledger_id = a.ledger_id AND c.code = a.currency
+        WHERE a.ledger_id = %(ledger)s AND c.exponent IS DISTINCT FROM a.exponent
+        UNION ALL
+        SELECT 'account ' || a.code || ' seq ' || e.seq,
+               'a finite amount with at most ' || a.exponent || ' decimals', e.amount::text
         FROM transaction_entries e
         JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-        JOIN currencies c ON c.ledger_id = a.ledger_id AND c.code = a.currency
         WHERE e.ledger_id = %(ledger)s
-          AND (scale(trim_scale(e.amount)) > c.exponent OR a.exponent <> c.exponent OR e.amount = 0
-               OR NOT abs(e.amount) < 1e30)
-        ORDER BY a.code, e.seq
+          AND (scale(trim_scale(e.amount)) > a.exponent OR e.amount = 0 OR NOT abs(e.amount) < 1e30)
+        ORDER BY subject
     """,
     # Every entry has its account and its transaction.
     "orphans": """
@@ -104,6 +109,27 @@ CHECKS = {
         WHERE t.ledger_id = %(ledger)s
         GROUP BY t.id
         HAVING count(e.seq) < 2
+        ORDER BY t.id
+    """,
+    # A row of an import has its receipt.
+    "receipts": """
+        SELECT 'transaction ' || t.id AS subject, 'import ' || t.import_id AS expected, 'none' AS found
+        FROM transactions t
+        LEFT JOIN imports i ON i.ledger_id = t.ledger_id AND i.id = t.import_id
+        WHERE t.ledger_id = %(ledger)s AND t.import_id IS NOT NULL AND i.id IS NULL
+        ORDER BY t.id
+    """,
+    # Only a reversal names what it reverses, and no other reverses the same.
+    "reversal-links": """
+        SELECT 'transaction ' || t.id AS subject,
+               CASE WHEN t.kind = 'reversal' THEN 'the only reversal of a transaction' ELSE 'no reversal link' END
+                   AS expected,
+               t.kind || coalesce(' of ' || t.reverses, '') AS found
+        FROM transactions t
+        WHERE t.ledger_id = %(ledger)s
+          AND ((t.kind = 'reversal') <> (t.reverses IS NOT NULL)
+               OR EXISTS (SELECT FROM transactions o
+                          WHERE o.ledger_id = t.ledger_id AND o.reverses = t.reverses AND o.id <> t.id))
         ORDER BY t.id
     """,
     # A reversal points to a transaction that is no reversal, and moves no more than it did, the other way round.

@@ -93,12 +93,19 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rows of an import name a receipt that exists. Once a statement, since a foreign key would ask once a row.
-CREATE OR REPLACE FUNCTION check_receipts() RETURNS trigger
+-- A transaction says truly which database transaction wrote it, and a row of an import names a receipt that exists. Once
+-- a statement, since a foreign key would ask once a row.
+CREATE OR REPLACE FUNCTION check_transactions() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     bad record;
 BEGIN
+    SELECT n.id INTO bad FROM new_transactions n WHERE n.xid8 <> pg_current_xact_id() LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'transaction % names another writer', bad.id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transactions_of_this_writer';
+    END IF;
+
     SELECT n.* INTO bad
     FROM (SELECT DISTINCT ledger_id, import_id FROM new_transactions WHERE import_id IS NOT NULL) n
     LEFT JOIN imports i ON i.ledger_id = n.ledger_id AND i.id = n.import_id

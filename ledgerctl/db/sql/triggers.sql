@@ -5,7 +5,7 @@ CREATE OR REPLACE TRIGGER accounts_check_insert AFTER INSERT ON accounts
 CREATE OR REPLACE TRIGGER accounts_check_update AFTER UPDATE ON accounts
     REFERENCING NEW TABLE AS new_accounts FOR EACH STATEMENT EXECUTE FUNCTION check_standings();
 CREATE OR REPLACE TRIGGER transactions_check AFTER INSERT ON transactions
-    REFERENCING NEW TABLE AS new_transactions FOR EACH STATEMENT EXECUTE FUNCTION check_receipts();
+    REFERENCING NEW TABLE AS new_transactions FOR EACH STATEMENT EXECUTE FUNCTION check_transactions();
 ALTER TABLE transaction_entries ENABLE ALWAYS TRIGGER transaction_entries_check;
 ALTER TABLE transactions ENABLE ALWAYS TRIGGER transactions_check;
 ALTER TABLE accounts ENABLE ALWAYS TRIGGER accounts_check_insert;

@@ -1,0 +1,104 @@
+# Completion of ledgerctl. Made by tools/generate_completions.py; do not edit.
+_ledgerctl_commands() {
+    case $1 in
+        '') echo 'init demo balance history transfer post reverse import reconcile help completion db ledger currency account transaction imports config' ;;
+        'db') echo 'status start stop upgrade' ;;
+        'ledger') echo 'create list' ;;
+        'currency') echo 'add list' ;;
+        'account') echo 'create list show freeze unfreeze close import' ;;
+        'transaction') echo 'show' ;;
+        'imports') echo 'list show' ;;
+        'config') echo 'show' ;;
+    esac
+}
+
+_ledgerctl_options() {
+    case $1 in
+        'init') echo '--database-url' ;;
+        'demo') echo '--keep' ;;
+        'balance') echo '--as-of --limit --all' ;;
+        'history') echo '--since --until --limit --after --before --all' ;;
+        'transfer') echo '--idempotency-key -i --description --reference --effective-at --metadata --dry-run -n' ;;
+        'post') echo '--idempotency-key -i --dry-run -n' ;;
+        'reverse') echo '--idempotency-key -i --amount --reason --dry-run -n --yes -y --confirm' ;;
+        'import') echo '--map --set --delimiter --dry-run -n' ;;
+        'reconcile') echo '--full' ;;
+        'currency add') echo '--exponent' ;;
+        'account create') echo '--currency --type --name --min-balance --max-balance --metadata' ;;
+        'account list') echo '--limit --after --all' ;;
+        'account close') echo '--yes -y --confirm' ;;
+        'account import') echo '--map --set --delimiter' ;;
+        'imports list') echo '--limit' ;;
+        'config show') echo '--origin' ;;
+    esac
+    echo '--config --profile --ledger -l --output -o --actor --color --fields --out --no-header --csv-safe --quiet -q --verbose -v --no-input --debug --version'
+}
+
+_ledgerctl_argument() {
+    case $1 in
+        'balance') echo 'account' ;;
+        'history') echo 'account' ;;
+        'transfer') echo 'account' ;;
+        'post') echo 'file' ;;
+        'import') echo 'file' ;;
+        'help') echo 'exit-codes environment formats idempotency csv' ;;
+        'completion') echo 'bash zsh fish' ;;
+        'currency add') echo 'account' ;;
+        'account create') echo 'account' ;;
+        'account list') echo 'account' ;;
+        'account show') echo 'account' ;;
+        'account freeze') echo 'account' ;;
+        'account unfreeze') echo 'account' ;;
+        'account close') echo 'account' ;;
+        'account import') echo 'file' ;;
+    esac
+}
+
+_ledgerctl_accounts() {
+    local file="${XDG_CACHE_HOME:-$HOME/.cache}/ledgerctl/accounts-${LEDGERCTL_PROFILE:-default}.txt"
+    [ -r "$file" ] && compgen -W "$(< "$file")" -- "$1"
+}
+
+_ledgerctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} path='' word skip='' place
+    # Where ':' breaks words, put together again what belongs to one account code.
+    if [[ $COMP_WORDBREAKS == *:* ]]; then
+        local line=${COMP_LINE:0:COMP_POINT}
+        [[ $line == *[[:space:]] ]] || current=${line##*[[:space:]]}
+    fi
+    for ((place = 1; place < COMP_CWORD; place++)); do
+        word=${COMP_WORDS[place]}
+        if [ -n "$skip" ]; then skip=''; continue; fi
+        case $word in
+            --actor|--after|--amount|--as-of|--before|--color|--config|--confirm|--currency|--database-url|--delimiter|--description|--effective-at|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--max-balance|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--set|--since|--type|--until|-i|-l|-o) skip=1 ;;
+            -*) ;;
+            *) [[ " $(_ledgerctl_commands "$path") " == *" $word "* ]] && path="${path:+$path }$word" ;;
+        esac
+    done
+    COMPREPLY=()
+    case $previous in
+        --output|-o) COMPREPLY=($(compgen -W 'table json jsonl csv' -- "$current")); return ;;
+        --color) COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
+        --type) COMPREPLY=($(compgen -W 'asset liability equity income expense' -- "$current")); return ;;
+        --config|--out|--keep) COMPREPLY=($(compgen -f -- "$current")); return ;;
+        --actor|--after|--amount|--as-of|--before|--color|--config|--confirm|--currency|--database-url|--delimiter|--description|--effective-at|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--max-balance|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--set|--since|--type|--until|-i|-l|-o) return ;;
+    esac
+    if [[ $current == -* ]]; then
+        COMPREPLY=($(compgen -W "$(_ledgerctl_options "$path")" -- "$current"))
+        return
+    fi
+    COMPREPLY=($(compgen -W "$(_ledgerctl_commands "$path")" -- "$current"))
+    [ ${#COMPREPLY[@]} -gt 0 ] && return
+    case $(_ledgerctl_argument "$path") in
+        file) COMPREPLY=($(compgen -f -- "$current")) ;;
+        account)
+            COMPREPLY=($(_ledgerctl_accounts "$current"))
+            if [[ $current == *:* && $COMP_WORDBREAKS == *:* ]]; then
+                local typed=${current%"${current##*:}"}
+                COMPREPLY=("${COMPREPLY[@]#"$typed"}")
+            fi ;;
+        *) COMPREPLY=($(compgen -W "$(_ledgerctl_argument "$path")" -- "$current")) ;;
+    esac
+}
+
+complete -F _ledgerctl ledgerctl

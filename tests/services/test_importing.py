@@ -1,0 +1,172 @@
+"""Imports: every row or none, each row once, and what was tried is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledgerctl import errors
+from ledgerctl.db.connection import Connection
+from ledgerctl.formats.records import Input, open_input
+from ledgerctl.formats.transfer_csv import TransferFile
+from ledgerctl.services import accounts, importing
+from ledgerctl.services.books import Books
+from ledgerctl.services.importing import Result
+from tests.services.conftest import balances, count, new
+
+Import = Callable[..., Result]
+
+
+@pytest.fixture
+def import_(funded: Books) -> Import:
+    """Import rows under a header as a file of that name."""
+
+    def run(rows: str, header: str = "from,to,amount,key", name: str = "in.csv", **options: Any) -> Result:
+        source = Input(name, BytesIO(f"{header}\n{rows}".encode()))
+        columns = {"idempotency_key": "key"} if "key" in header else {}
+        return importing.run(funded, TransferFile(source, columns, {}), lambda *_: None, **options)
+
+    return run
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "CHUNK", 3)
+
+
+def rejected(result: Result) -> list[tuple[int, str | None, str]]:
+    return [(one.row, one.field, one.code) for one in result.tally.rejects]
+
+
+def outcome(result: Result) -> tuple[str, int, int, int]:
+    receipt = result.receipt
+    return receipt["status"], receipt["posted"], receipt["replayed"], receipt["rejected"]
+
+
+def test_a_file_is_posted_once_however_often_it_is_imported(import_: Import, conn: Connection) -> None:
+    rows = "alice,bob,1.50,a\nbob,carol,2.25,b\n"
+
+    assert outcome(import_(rows)) == ("complete", 2, 0, 0)
+    again = import_(rows, name="copy.csv")
+
+    assert outcome(again) == ("complete", 0, 2, 0)
+    assert again.receipt["totals"] == {"EUR": "3.75"}
+    assert balances(conn)["carol"] == 2.25
+
+
+def test_without_keys_the_rows_of_a_file_have_keys_of_their_own(import_: Import, conn: Connection) -> None:
+    rows = "alice,bob,1\nalice,bob,1\n"
+
+    assert outcome(import_(rows, "from,to,amount")) == ("complete", 2, 0, 0)
+    assert outcome(import_(rows, "from,to,amount")) == ("complete", 0, 2, 0)
+    assert outcome(import_(rows + "alice,bob,1\n", "from,to,amount")) == ("complete", 3, 0, 0)
+    assert count(conn, "transactions", "idempotency_key ~ '^f1:[0-9a-f]{32}:[12]$'") == 4
+
+
+def test_a_file_with_a_bad_row_posts_nothing_and_leaves_its_receipt(import_: Import, conn: Connection) -> None:
+    before = balances(conn)
+
+    result = import_("alice,bob,1,a\nnobody,bob,1,b\nalice,bob,x,c\n")
+
+    assert outcome(result) == ("refused", 0, 0, 2)
+    assert rejected(result) == [(2, "from", "ACCOUNT_NOT_FOUND"), (3, "amount", "BAD_AMOUNT")]
+    assert (balances(conn), count(conn, "transactions")) == (before, 2)
+    [line] = conn.execute("SELECT outcome, subject FROM audit_logs WHERE action = 'import'").fetchall()
+    assert line == ("refused", str(result.receipt["id"]))
+
+
+def test_funds_that_run_out_name_the_row(import_: Import, conn: Connection) -> None:
+    result = import_("".join(f"alice,bob,{'0.11' if row < 900 else '2'},k{row}\n" for row in range(1, 1001)))
+
+    assert result.receipt["rows"] == 1000
+    assert rejected(result)[0] == (900, "from", "INSUFFICIENT_FUNDS")
+    assert count(conn, "transactions") == 2
+
+
+def test_rows_see_what_those_before_them_moved(import_: Import, small_chunks: None, conn: Connection) -> None:
+    rows = "".join(f"alice,carol,1,a{n}\n" for n in range(5)) + "carol,bob,5,b\ncarol,bob,0.01,c\n"
+
+    assert rejected(import_(rows)) == [(7, "from", "INSUFFICIENT_FUNDS")]
+    assert outcome(import_(rows.replace("carol,bob,0.01,c\n", ""))) == ("complete", 6, 0, 0)
+    assert balances(conn)["carol"] == 0
+
+
+@pytest.mark.parametrize("amount", ["1", "2"])
+@pytest.mark.parametrize("distance", [0, 5])
+def test_a_key_that_stands_twice_in_a_file_is_a_bad_row(
+    import_: Import, small_chunks: None, amount: str, distance: int
+) -> None:
+    between = "".join(f"alice,bob,1,x{n}\n" for n in range(distance))
+
+    result = import_(f"alice,bob,1,k\n{between}alice,bob,{amount},k\n")
+
+    assert rejected(result) == [(distance + 2, "idempotency_key", "DUPLICATE_KEY")]
+
+
+def test_a_key_of_another_file_is_replayed_once_and_not_twice(import_: Import, small_chunks: None) -> None:
+    import_("alice,bob,1,k\n", name="yesterday.csv")
+
+    assert outcome(import_("alice,bob,1,n\nalice,bob,1,k\n")) == ("complete", 1, 1, 0)
+    rows = "alice,bob,1,n2\nalice,bob,1,k\nalice,bob,1,n3\nalice,bob,1,n4\nalice,bob,1,k\n"
+    assert rejected(import_(rows)) == [(5, "idempotency_key", "DUPLICATE_KEY")]
+
+
+def test_a_key_used_for_something_else_names_the_fields_that_differ(import_: Import) -> None:
+    import_("alice,bob,1,k\n", name="yesterday.csv")
+
+    result = import_("alice,carol,2,k\n")
+
+    assert rejected(result) == [(1, "idempotency_key", "IDEMPOTENCY_CONFLICT")]
+    assert "accounts, amount" in result.tally.rejects[0].message
+
+
+def test_a_dry_run_shows_all_and_leaves_nothing(import_: Import, conn: Connection) -> None:
+    before = balances(conn)
+
+    result = import_("alice,bob,1,a\n", dry_run=True)
+
+    assert outcome(result) == ("dry-run", 1, 0, 0)
+    assert (balances(conn), count(conn, "imports"), count(conn, "transactions")) == (before, 0, 2)
+
+
+def test_totals_are_kept_by_currency_at_its_exponent(import_: Import, funded: Books) -> None:
+    pairs = [(code, exponent) for code, exponent in (("JPY", 0), ("KWD", 3))]
+    accounts.create(funded, [new(f"{c}-{n}", "equity", None, c, exponent) for c, exponent in pairs for n in range(2)])
+
+    result = import_("JPY-0,JPY-1,5,a\nKWD-0,KWD-1,1.5,b\nalice,bob,2,c\nKWD-0,KWD-1,1,d\n")
+
+    assert result.receipt["totals"] == {"EUR": "2.00", "JPY": "5", "KWD": "2.500"}
+
+
+def test_a_file_with_a_header_only_is_complete(import_: Import) -> None:
+    assert outcome(import_("")) == ("complete", 0, 0, 0)
+
+
+def test_a_file_that_changes_while_it_is_read_posts_nothing(funded: Books, tmp_path: Path, conn: Connection) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("from,to,amount\nalice,bob,1\nalice,bob,2\n")
+
+    class Changing(TransferFile):
+        """The same file, to which somebody writes between the two passes."""
+
+        def survey(self) -> Any:
+            found = super().survey()
+            path.write_text("from,to,amount\nalice,bob,1\nalice,bob,9\n")
+            return found
+
+    source = open_input(str(path))
+    with closing(source.stream), pytest.raises(errors.FileChanged):
+        importing.run(funded, Changing(source, {}, {}), lambda *_: None)
+
+    assert count(conn, "transactions") == 2
+
+
+def test_an_account_that_was_frozen_refuses_its_rows(import_: Import, funded: Books) -> None:
+    accounts.freeze(funded, "bob")
+
+    assert rejected(import_("alice,carol,1,a\nalice,bob,1,b\n")) == [(2, "to", "ACCOUNT_FROZEN")]

@@ -278,6 +278,8 @@ def _translated(error: Exception, tries: int = 1) -> Exception:
         return errors.PermissionDenied(detail=_words(error))
     if isinstance(error, (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction)):
         return errors.WrongSchema(found="something else", needed="its own tables")
+    if isinstance(error, pg.ReadOnlySqlTransaction):  # a standby, or a server that was set to reading
+        return errors.DatabaseUnavailable(detail=_words(error))
     if isinstance(error, (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError)):
         return errors.DatabaseRefused(detail=_words(error))
     return errors.DatabaseUnavailable(detail=_words(error))

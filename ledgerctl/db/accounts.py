@@ -24,6 +24,7 @@ SEED_CURRENCIES = """
 ADD_CURRENCY = """
     INSERT INTO currencies (ledger_id, code, exponent) VALUES (%s, %s, %s)
     ON CONFLICT (ledger_id, code) DO NOTHING
+    RETURNING code
 """
 EXPONENTS = "SELECT code, exponent FROM currencies WHERE ledger_id = %s"
 INSERT_ACCOUNTS = """
@@ -72,7 +73,7 @@ def create_ledger(conn: Connection, name: str, exponents: Mapping[str, int]) -> 
 
 def add_currency(conn: Connection, ledger: int, code: str, exponent: int) -> bool:
     """False when the ledger has the currency already."""
-    return conn.execute(ADD_CURRENCY, [ledger, code, exponent]).rowcount == 1
+    return conn.execute(ADD_CURRENCY, [ledger, code, exponent]).fetchone() is not None
 
 
 def exponents(conn: Connection, ledger: int) -> dict[str, int]:

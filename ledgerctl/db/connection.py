@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ class Database:
             raise errors.BadConfig(detail="database.url is neither a PostgreSQL URL nor embedded:DIR") from None
         except psycopg.OperationalError as error:
             if self.directory is None:
-                raise errors.DatabaseUnavailable(detail=_words(error)) from error
+                raise errors.DatabaseUnavailable(detail=_without_secrets(_words(error), self.settings.url)) from error
         embedded.start(self.directory, run_as=self.settings.embedded_user)
         try:
             return self._dial()
@@ -283,6 +284,14 @@ def _translated(error: Exception, tries: int = 1) -> Exception:
     if isinstance(error, (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError)):
         return errors.DatabaseRefused(detail=_words(error))
     return errors.DatabaseUnavailable(detail=_words(error))
+
+
+def _without_secrets(words: str, url: str) -> str:
+    """A password with a bare @ is taken for a part of the host, and would be told as one."""
+    secrets = re.match(r"[a-z]+://[^:/@]*:(.*)@", url)
+    for part in secrets[1].split("@") if secrets else ():
+        words = words.replace(part, "***") if part else words
+    return words
 
 
 def _words(error: Exception) -> str:

@@ -34,9 +34,13 @@ def create(books: Books, new: Sequence[NewAccount]) -> Created:
 
 
 def _create(conn: Connection, books: Books, new: Sequence[NewAccount]) -> Created:
+    once: dict[str, NewAccount] = {}
+    for account in new:
+        _require_same(account, once.setdefault(account.code, account))
+    distinct = list(once.values())
     total = 0
-    for start in range(0, len(new), _CHUNK):
-        chunk = new[start : start + _CHUNK]
+    for start in range(0, len(distinct), _CHUNK):
+        chunk = distinct[start : start + _CHUNK]
         created = accounts.insert(conn, books.ledger, chunk)
         repeated = [account for account in chunk if account.code not in created]
         stored = accounts.attributes(conn, books.ledger, [account.code for account in repeated])

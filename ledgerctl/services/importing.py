@@ -190,8 +190,9 @@ def _count(tally: Tally, row: Outcome | Rejected, accounts: dict[str, Account]) 
     tally.posted += isinstance(row, Posted)
     tally.replayed += isinstance(row, Replayed)
     leg = request.legs[0]
-    account = accounts[leg.account]
-    tally.add_total(account, money.minor(leg.amount, account.exponent))
+    account = accounts.get(leg.account)
+    if account is not None:  # else the file changed since the survey, which its end will show
+        tally.add_total(account, money.minor(leg.amount, account.exponent))
 
 
 def _field(refused: Refused) -> str:

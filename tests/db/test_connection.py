@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledgerctl import config, errors
+from ledgerctl.core.model import NewAccount, transfer
+from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection, Database
+from ledgerctl.ids import uuid7
+from ledgerctl.services import accounts, payments
+from ledgerctl.services.books import Books, open_books
 from tests.conftest import database_at
 
 Open = Callable[..., Database]
@@ -239,3 +249,186 @@ def test_what_is_no_conninfo_is_a_wrong_configuration_and_no_secret_is_told() ->
     with pytest.raises(errors.BadConfig) as raised:
         wrong.connect()
     assert "canary" not in str(raised.value)
+
+
+def test_a_commit_that_was_a_rollback_is_noticed_in_a_pipeline_too(open_: Open, conn: Connection) -> None:
+    def swallow(conn: Connection) -> None:
+        add(conn)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            conn.execute("SELECT 1 / 0").fetchall()
+
+    database = open_()
+    with pytest.raises(errors.LedgerError):
+        database.transact(swallow)
+
+    assert tally(conn) == [0, 0]
+    database.transact(add)
+    assert tally(conn) == [1, 0]
+
+
+def test_a_lost_race_for_a_key_is_run_again_and_another_duplicate_is_not(open_: Open, conn: Connection) -> None:
+    conn.execute("CREATE TABLE race (key int)")
+    conn.execute(f"CREATE UNIQUE INDEX race_{constraints.IDEMPOTENCY_KEY} ON race (key)".encode())
+    conn.execute("CREATE SCHEMA aside")
+    conn.execute(f"CREATE TABLE aside.t (key int CONSTRAINT {constraints.IDEMPOTENCY_KEY} UNIQUE)".encode())
+    attempts = []
+
+    def insert(own: Connection, table: str) -> str:
+        attempts.append(table)
+        taken = own.execute(f"SELECT 1 FROM {table}".encode()).fetchall()
+        if taken:
+            return "replayed"
+        conn.execute(f"INSERT INTO {table} VALUES (1)".encode())  # somebody else, a moment earlier
+        own.execute(f"INSERT INTO {table} VALUES (1)".encode())
+        return "posted"
+
+    assert open_().transact(insert, "aside.t") == "replayed"
+    with pytest.raises(errors.DatabaseRefused):
+        open_().transact(insert, "race")
+
+    assert attempts == ["aside.t", "aside.t", "race"]
+
+
+def test_a_race_that_is_always_lost_is_busy_after_so_many_attempts(open_: Open, conn: Connection) -> None:
+    conn.execute("CREATE SCHEMA aside")
+    conn.execute(f"CREATE TABLE aside.t (key int CONSTRAINT {constraints.IDEMPOTENCY_KEY} UNIQUE)".encode())
+    conn.execute("INSERT INTO aside.t VALUES (1)")
+
+    with pytest.raises(errors.Busy) as raised:
+        open_(retry_attempts=3).transact(lambda own: own.execute("INSERT INTO aside.t VALUES (1)") and None)
+
+    assert raised.value.details["attempts"] == 3
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:canary@127.0.0.1:1/d", "host=127.0.0.1 port=1 password=canary", "host=/nowhere password=canary"],
+)
+def test_a_dead_socket_is_unavailable_without_the_password_and_at_once(url: str) -> None:
+    with pytest.raises(errors.DatabaseUnavailable) as raised:
+        database_at(url).transact(add)
+
+    assert "canary" not in str(raised.value.as_json())
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "postgresql://u:canary%zz@h/d", "password='canary", "postgresql://u:canary@h/d?no=canary"]
+)
+def test_a_malformed_conninfo_is_a_wrong_configuration(url: str) -> None:
+    with pytest.raises(errors.BadConfig) as raised:
+        database_at(url).connect()
+
+    assert "canary" not in str(raised.value.as_json())
+
+
+def test_a_password_with_a_bare_at_sign_is_not_told() -> None:
+    with pytest.raises(errors.LedgerError) as raised:
+        database_at("postgresql://u:one@canary@nowhere.invalid/d").connect()
+
+    assert "canary" not in str(raised.value.as_json())
+
+
+@pytest.fixture
+def paid(open_main: Callable[..., Books]) -> Books:
+    books = open_main()
+    floorless = [NewAccount(code, "equity", "EUR", 2, None, None, None, None) for code in ("a", "b")]
+    accounts.create(books, floorless)
+    return books
+
+
+def written(conn: Connection) -> list[tuple[int, int, int]]:
+    """How many transactions, entries and lines of postings there are."""
+    return conn.execute("""
+        SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM transaction_entries),
+               (SELECT count(*) FROM audit_logs WHERE action = 'transfer' AND outcome = 'posted')
+    """).fetchall()
+
+
+def test_a_posting_whose_commit_ends_the_session_is_posted_once(paid: Books, conn: Connection) -> None:
+    conn.execute("CREATE SEQUENCE commits")  # a sequence is not rolled back, so only the first commit is hit
+    conn.execute("""
+        CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('commits') = 1 THEN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+                PERFORM pg_sleep(5);
+            END IF;
+            RETURN NULL;
+        END $$
+    """)
+    conn.execute("""
+        CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON transactions DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION lose()
+    """)
+
+    receipt = payments.post_one(paid, transfer(uuid7(), "k", "a", "b", Decimal(5)))
+
+    assert not receipt.replayed
+    assert written(conn) == [(1, 2, 1)]
+
+
+class Wire:
+    """A socket before the server's that passes everything, but for the first answer to a COMMIT once `cut` is set."""
+
+    def __init__(self, directory: Path, server: str) -> None:
+        self.cut = False
+        self.cuts = 0
+        self._server = server
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(directory / ".s.PGSQL.5432"))
+        self._listener.listen()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                for source, target, answers in ((client, server, False), (server, client, True)):
+                    thread = threading.Thread(target=self._pass, args=(source, target, answers), daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if answers and self.cut and b"COMMIT\0" in data:
+                    self.cut = False
+                    self.cuts += 1
+                    break
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()  # each direction closes its own source
+
+
+@pytest.fixture
+def wire(conninfo: str, directory: Path) -> Iterator[Wire]:
+    given = conninfo_to_dict(conninfo)
+    wire = Wire(directory, f"{given['host']}/.s.PGSQL.{given['port']}")
+    yield wire
+    wire.close()
+
+
+def test_a_commit_that_was_made_and_whose_answer_was_lost_is_found_and_not_made_again(
+    paid: Books, conninfo: str, directory: Path, wire: Wire, conn: Connection
+) -> None:
+    database = database_at(make_conninfo(conninfo, host=str(directory), port="5432"))
+    books = open_books(database, "main", "tester", "request-1")
+    wire.cut = True
+
+    receipt = payments.post_one(books, transfer(uuid7(), "k", "a", "b", Decimal(5)))
+    database.close()
+
+    assert (wire.cuts, receipt.replayed) == (1, False)
+    assert written(conn) == [(1, 2, 1)]
+    assert conn.execute("SELECT id FROM transactions").fetchall() == [(receipt.transaction.id,)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -185,3 +187,73 @@ def test_two_importers_of_one_file_post_it_once(funded: Books, open_main: Open, 
     assert count(conn, "transactions") == 2002
     assert clean(funded)
     assert balances(conn)["opening"] == -Decimal(sum(balances(conn)[code] for code in ("alice", "bob", "carol")))
+
+
+def test_the_freeze_divides_what_is_posted_from_what_is_refused(
+    funded: Books, open_main: Open, conn: Connection
+) -> None:
+    """Payers go on until each was refused, so the freeze falls among their transfers; no entry is later than it."""
+    started = threading.Barrier(5, timeout=30)
+
+    def payer(seed: int) -> Callable[[], int]:
+        books = open_main()
+
+        def work() -> int:
+            payments.post_one(books, transfer("alice", "bob", "0.01"))
+            started.wait()
+            for posted in itertools.count(1):
+                try:
+                    payments.post_one(books, transfer("alice", "bob", "0.01", f"{seed}-{posted}"))
+                except errors.AccountFrozen:
+                    return posted
+            raise AssertionError("the count does not end")
+
+        return work
+
+    other = open_main()
+
+    def freezer() -> int:
+        started.wait()
+        accounts.freeze(other, "alice")
+        return 0
+
+    posted = sum(at_once([freezer, *[payer(seed) for seed in range(4)]]))
+
+    assert count(conn, "transactions") == 2 + posted
+    later = """
+        SELECT count(*) FROM transactions t JOIN transaction_entries e ON e.transaction_id = t.id
+        JOIN accounts a ON a.id = e.account_id
+        WHERE a.code = 'alice' AND t.posted_at > (SELECT at FROM audit_logs WHERE action = 'account freeze')
+    """
+    assert conn.execute(later).fetchall() == [(0,)]
+    assert count(conn, "audit_logs", "outcome = 'refused' AND detail ->> 'reason' = 'ACCOUNT_FROZEN'") == 4
+    assert clean(funded)
+
+
+def test_files_that_share_keys_and_no_account_are_imported_at_once(
+    funded: Books, open_main: Open, conn: Connection
+) -> None:
+    """No lock keeps them apart, so they race for the keys: one posts, the other is told whose they are."""
+    accounts.create(funded, [new("from-0", "equity", None), new("from-1", "equity", None), new("to-0"), new("to-1")])
+
+    def importer(number: int) -> Callable[[], str]:
+        rows = [f"from-{number},to-{number},1,k{row}" for row in range(200)]
+        rows = rows if number else rows[::-1]  # in opposite order, which could deadlock
+        content = "\n".join(["from,to,amount,key", *rows, ""]).encode()
+        books, file = open_main(), TransferFile(Input("in.csv", BytesIO(content)), {"idempotency_key": "key"}, {})
+        return lambda: str(importing.run(books, file, quiet).receipt["status"])
+
+    assert Counter(at_once([importer(0), importer(1)])) == {"complete": 1, "refused": 1}
+    assert count(conn, "transactions") == 200 + 2
+    assert clean(funded)
+
+
+def test_the_same_accounts_created_at_once_are_created_once(books: Books, open_main: Open, conn: Connection) -> None:
+    codes = [f"a{number}" for number in range(50)]
+
+    def creator(step: int) -> Callable[[], int]:
+        other = open_main()
+        return lambda: accounts.create(other, [new(code) for code in codes[::step]]).created
+
+    assert sum(at_once([creator(step) for step in (1, -1, 1, -1)])) == 50
+    assert count(conn, "audit_logs", "action = 'account create'") == 50

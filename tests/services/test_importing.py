@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,120 @@ def test_a_file_that_changes_while_it_is_read_posts_nothing(funded: Books, tmp_p
         importing.run(funded, Changing(source, {}, {}), lambda *_: None)
 
     assert count(conn, "transactions") == 2
+
+
+CHANGES = [
+    "from,to,amount,key\n",
+    "from,to,amount,key\nalice,bob,1,a\n",
+    "from,to,amount,key\nalice,bob,1,a\nalice,bob,9,b\n",
+    "from,to,amount,key\nalice,bob,1,a\nalice,bob,2,b\nalice,bob,3,c\n",
+    "from,to,amount,key\nalice,bob,1,a\nalice,carol,2,b\n",
+    "from,to,amount,key\nalice,bob,1,a\nalice,bob,x,b\n",
+    "from,to,amount,key\nalice,bob,1,a\nopening,carol,5,earlier\n",
+]
+
+
+@pytest.mark.parametrize("later", CHANGES)
+def test_whatever_changes_in_a_file_between_the_passes_it_posts_nothing(
+    import_: Import, funded: Books, tmp_path: Path, conn: Connection, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    monkeypatch.setattr(importing, "CHUNK", 1)  # rows are then decided before the end of the file shows the change
+    import_("opening,carol,5,earlier\n")
+    kept = [count(conn, table) for table in ("transactions", "imports", "audit_logs")], balances(conn)
+    path = tmp_path / "in.csv"
+    path.write_text("from,to,amount,key\nalice,bob,1,a\nalice,bob,2,b\n")
+
+    class Changing(TransferFile):
+        def survey(self) -> Any:
+            found = super().survey()
+            path.write_text(later)
+            return found
+
+    source = open_input(str(path))
+    with closing(source.stream), pytest.raises(errors.FileChanged):
+        importing.run(funded, Changing(source, {"idempotency_key": "key"}, {}), lambda *_: None)
+
+    assert ([count(conn, table) for table in ("transactions", "imports", "audit_logs")], balances(conn)) == kept
+
+
+def test_a_file_on_disk_is_imported_again_under_the_keys_it_derives(
+    funded: Books, tmp_path: Path, conn: Connection
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("from,to,amount,currency\nalice,bob,1,EUR\nbob,carol,2,EUR\n")
+    digest = sha256(path.read_bytes()).hexdigest()
+
+    outcomes = []
+    for _ in range(2):
+        source = open_input(str(path))
+        with closing(source.stream):
+            outcomes.append(outcome(importing.run(funded, TransferFile(source, {}, {}), lambda *_: None)))
+
+    assert outcomes == [("complete", 2, 0, 0), ("complete", 0, 2, 0)]
+    keys = "SELECT idempotency_key FROM transactions WHERE import_id IS NOT NULL ORDER BY import_row"
+    assert conn.execute(keys).fetchall() == [(f"f1:{digest[:32]}:1",), (f"f1:{digest[:32]}:2",)]
+
+
+def test_every_import_has_its_line_in_the_audit_log_and_a_dry_run_none(import_: Import, conn: Connection) -> None:
+    rows = "alice,bob,1.50,a\nbob,carol,2.25,b\n"
+    done = [import_(rows), import_(rows), import_("alice,nobody,1,c\n")]
+    import_("alice,bob,1,d\n", dry_run=True)
+
+    lines = conn.execute(
+        "SELECT subject, outcome, actor, detail FROM audit_logs WHERE action = 'import' ORDER BY id"
+    ).fetchall()
+    digests = [sha256(f"from,to,amount,key\n{text}".encode()).hexdigest() for text in (rows, "alice,nobody,1,c\n")]
+    assert lines == [
+        (
+            str(result.receipt["id"]),
+            outcome_,
+            "tester",
+            {"rows": total, "posted": posted, "replayed": replayed, "rejected": refused, "sha256": digest},
+        )
+        for result, outcome_, total, posted, replayed, refused, digest in [
+            (done[0], "posted", 2, 2, 0, 0, digests[0]),
+            (done[1], "posted", 2, 0, 2, 0, digests[0]),
+            (done[2], "refused", 1, 0, 0, 1, digests[1]),
+        ]
+    ]
+    posted = "SELECT DISTINCT l.xid8 = t.xid8 FROM transactions t JOIN audit_logs l ON l.subject = t.import_id::text"
+    assert conn.execute(f"{posted} WHERE l.action = 'import'".encode()).fetchall() == [(True,)]
+
+
+def test_a_dry_run_of_a_bad_file_shows_its_rows_and_keeps_no_receipt(import_: Import, conn: Connection) -> None:
+    result = import_("alice,bob,1,a\nalice,nobody,1,b\n", dry_run=True)
+
+    assert (result.receipt["status"], result.receipt["id"]) == ("dry-run", None)
+    assert rejected(result) == [(2, "to", "ACCOUNT_NOT_FOUND")]
+    assert (count(conn, "imports"), count(conn, "audit_logs", "action = 'import'")) == (0, 0)
+
+
+def test_a_refused_file_is_posted_once_its_rows_can_be(import_: Import, funded: Books, conn: Connection) -> None:
+    rows = "alice,bob,1,a\nalice,dave,2,b\n"
+    assert outcome(import_(rows)) == ("refused", 0, 0, 1)
+
+    accounts.create(funded, [new("dave")])
+
+    assert outcome(import_(rows)) == ("complete", 2, 0, 0)
+    assert balances(conn)["dave"] == 2
+
+
+def test_rows_a_file_shares_with_an_earlier_one_are_replayed_and_its_others_posted(
+    import_: Import, small_chunks: None, conn: Connection
+) -> None:
+    import_("".join(f"alice,bob,1,k{n}\n" for n in range(5)), name="monday.csv")
+
+    grown = "".join(f"alice,bob,1,k{n}\n" for n in range(8))
+
+    assert outcome(import_(grown, name="tuesday.csv")) == ("complete", 3, 5, 0)
+    assert outcome(import_(grown, name="tuesday.csv")) == ("complete", 0, 8, 0)
+    assert balances(conn)["alice"] == 92
+
+
+def test_more_rejects_than_are_kept_are_all_counted(import_: Import) -> None:
+    result = import_("".join(f"alice,nobody,1,k{n}\n" for n in range(150)))
+
+    assert (len(result.tally.rejects), result.receipt["rejected"]) == (importing.SHOWN_MAX, 150)
 
 
 def test_an_account_that_was_frozen_refuses_its_rows(import_: Import, funded: Books) -> None:

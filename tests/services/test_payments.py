@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -169,3 +170,86 @@ def test_a_replay_stays_one_after_the_account_was_frozen(funded: Books) -> None:
     assert payments.post_one(funded, transfer("alice", "bob", "5", "k")).replayed
     with pytest.raises(errors.AccountFrozen):
         payments.post_one(funded, transfer("alice", "bob", "5"))
+
+
+def test_what_was_sent_along_is_kept(funded: Books, conn: Connection) -> None:
+    extras: dict[str, Any] = {"description": "rent", "reference": "R-1", "metadata": {"order": "17", "ü": "\u00e9"}}
+    request = transfer("alice", "bob", "5", effective_at="2026-01-31T12:00:00Z", **extras)
+
+    done = payments.post_one(funded, request).transaction
+
+    assert (done.description, done.reference, done.metadata) == ("rent", "R-1", metadata)
+    query = "SELECT description, reference, metadata, effective_at::text FROM transactions WHERE id = %s"
+    conn.execute("SET TIME ZONE 'UTC'")
+    assert conn.execute(query, [done.id]).fetchall() == [("rent", "R-1", metadata, "2026-01-31 12:00:00+00")]
+
+
+def test_a_step_back_of_the_clock_reaches_every_account_that_it_touches_later(funded: Books, conn: Connection) -> None:
+    """Bob met alice's future; carol meets it through bob, and no history goes back."""
+    with conn.transaction():
+        conn.execute("SET LOCAL session_replication_role = replica")  # no trigger may mend it
+        conn.execute("UPDATE accounts SET last_posted_at = '2999-01-01T00:00:00Z' WHERE code = 'alice'")
+
+    for source, target in (("alice", "bob"), ("bob", "carol"), ("opening", "carol")):
+        payments.post_one(funded, transfer(source, target, "5"))
+
+    query = """
+        SELECT bool_and(later) FROM (
+            SELECT t.posted_at >= lag(t.posted_at, 1, t.posted_at) OVER (PARTITION BY e.account_id ORDER BY e.seq)
+            FROM transaction_entries e JOIN transactions t ON t.ledger_id = e.ledger_id AND t.id = e.transaction_id
+        ) AS moves (later)
+    """
+    assert conn.execute(query).fetchall() == [(True,)]
+    assert count(conn, "accounts", "last_posted_at > '2998-01-01'") == 4
+
+
+def test_a_reversal_is_undone_by_its_rules_and_kept_in_the_log(funded: Books, conn: Connection) -> None:
+    paid = payments.post_one(funded, transfer("alice", "bob", "30")).transaction
+    back = payments.reverse(funded, uuid7(), "r", paid.id, None, "wrong customer").transaction
+
+    with pytest.raises(errors.IdempotencyConflict) as raised:
+        payments.reverse(funded, uuid7(), "r", paid.id, Decimal("10"), "wrong customer")
+    assert raised.value.details["fields"] == "amount"
+    with pytest.raises(errors.AlreadyReversed):
+        payments.reverse(funded, uuid7(), "again", paid.id, None, None)
+
+    lines = "SELECT subject, outcome, detail ->> 'reason' FROM audit_logs WHERE action = 'reversal' ORDER BY id"
+    assert conn.execute(lines).fetchall() == [
+        (str(back.id), "posted", None),
+        ("r", "refused", "IDEMPOTENCY_CONFLICT"),
+        ("again", "refused", "ALREADY_REVERSED"),
+    ]
+
+
+def test_a_replay_of_a_transfer_moves_no_standing_and_writes_no_line(funded: Books, conn: Connection) -> None:
+    payments.post_one(funded, transfer("alice", "bob", "5", "k"))
+    standings = "SELECT code, balance, seq, last_posted_at FROM accounts ORDER BY code"
+    before = conn.execute(standings).fetchall(), count(conn, "audit_logs")
+
+    assert payments.post_one(funded, transfer("alice", "bob", "5", "k")).replayed
+
+    assert (conn.execute(standings).fetchall(), count(conn, "audit_logs")) == before
+
+
+def test_a_dry_run_that_is_refused_leaves_no_line_either(funded: Books, conn: Connection) -> None:
+    before = count(conn, "audit_logs")
+
+    with pytest.raises(errors.InsufficientFunds):
+        payments.post_one(funded, transfer("carol", "bob", "5", "k"), dry_run=True)
+
+    assert count(conn, "audit_logs") == before
+
+
+def test_a_dry_run_of_a_reversal_leaves_the_transaction_to_be_reversed(funded: Books) -> None:
+    paid = payments.post_one(funded, transfer("alice", "bob", "30")).transaction
+
+    for dry_run in (True, True, False):
+        assert not payments.reverse(funded, uuid7(), "r", paid.id, None, None, dry_run=dry_run).replayed
+    assert payments.reverse(funded, uuid7(), "r", paid.id, None, None, dry_run=True).replayed
+
+
+def test_an_empty_batch_is_nothing(funded: Books, conn: Connection) -> None:
+    before = count(conn, "audit_logs")
+
+    assert payments.post(funded, []) == []
+    assert count(conn, "audit_logs") == before

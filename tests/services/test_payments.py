@@ -178,10 +178,10 @@ def test_what_was_sent_along_is_kept(funded: Books, conn: Connection) -> None:
 
     done = payments.post_one(funded, request).transaction
 
-    assert (done.description, done.reference, done.metadata) == ("rent", "R-1", metadata)
+    assert (done.description, done.reference, done.metadata) == ("rent", "R-1", extras["metadata"])
     query = "SELECT description, reference, metadata, effective_at::text FROM transactions WHERE id = %s"
     conn.execute("SET TIME ZONE 'UTC'")
-    assert conn.execute(query, [done.id]).fetchall() == [("rent", "R-1", metadata, "2026-01-31 12:00:00+00")]
+    assert conn.execute(query, [done.id]).fetchall() == [("rent", "R-1", extras["metadata"], "2026-01-31 12:00:00+00")]
 
 
 def test_a_step_back_of_the_clock_reaches_every_account_that_it_touches_later(funded: Books, conn: Connection) -> None:

@@ -176,7 +176,7 @@ def _reversal_refusal(request: Request, original: Original, ahead: _Ahead) -> Re
         return Refused(request, Reason.ALREADY_REVERSED, {**about, "reversed_by": str(reversed_by)})
 
     amount, whole, currency = request.legs[0].amount, original.legs[0].amount, original.legs[0].currency
-    if amount == whole:
+    if [leg.amount for leg in request.legs] == [leg.amount for leg in original.legs]:
         return None
     about["amount"] = format(amount, "f")
     if len(original.legs) != 2:

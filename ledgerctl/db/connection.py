@@ -192,6 +192,8 @@ class Database:
                 result = work(conn, *args, **kwargs)
                 sent = True
                 commit = conn.execute("COMMIT")
+        except psycopg.errors.PipelineAborted as error:  # the work kept an error to itself: nothing was committed
+            raise errors.DatabaseRefused(detail="a statement failed and COMMIT was skipped") from error
         except psycopg.Error as error:
             raise _Failed(error, unknown=sent and not _refused_by_server(error)) from error
         except (KeyboardInterrupt, SystemExit) as stop:

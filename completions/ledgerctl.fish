@@ -79,6 +79,13 @@ complete -c ledgerctl -n '__ledgerctl_at import' -l map -r -d 'For example to=ba
 complete -c ledgerctl -n '__ledgerctl_at import' -l set -r -d 'For example currency=CZK. Repeatable.'
 complete -c ledgerctl -n '__ledgerctl_at import' -l delimiter -r -d 'One character; \t for a tab.'
 complete -c ledgerctl -n '__ledgerctl_at import' -l dry-run -s n -d 'Do it all, show the result, and undo it.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l skip-rejects -d 'Post what can be posted; the rest goes to the rejects file.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l rejects -r -d 'Where rejected rows go; by default FILE.rejects.csv.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l max-rejects -r -d 'Give up when more rows than these are rejected.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l commit-every -r -d 'Commit after each N rows, so that locks are short.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l expect-rows -r -d 'Post nothing unless the file has so many rows.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l expect-total -r -d 'Post nothing unless its amounts sum to this. Repeatable.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l again -d 'Post rows although the same were posted before, under other keys.'
 complete -c ledgerctl -n '__ledgerctl_at import' -F
 complete -c ledgerctl -n '__ledgerctl_at reconcile' -l full -d 'Check everything again; today the only way.'
 complete -c ledgerctl -n '__ledgerctl_at help' -a 'exit-codes environment formats idempotency csv'

@@ -142,6 +142,22 @@ class RowsRejected(LedgerError):
 # -- refusals: the ledger's rules said no ----------------------------------------------------------------------------
 
 
+class ControlTotals(LedgerError):
+    code = "CONTROL_TOTALS"
+    exit_code = Exit.REFUSED
+    message = "{file} is not what was expected: {found}; nothing was posted"
+    hint = "ask whoever sent the file, or mend --expect-rows and --expect-total"
+
+
+class AlreadyPosted(LedgerError):
+    """Its rows have other keys than those they were posted under, so posting them would double them."""
+
+    code = "ALREADY_POSTED"
+    exit_code = Exit.CONFLICT
+    message = "about {percent} % of the new rows of '{file}' were posted by import {import_id}; nothing was posted now"
+    hint = "import only what is missing, or give --again to post all of it once more"
+
+
 class Refusal(LedgerError):
     exit_code = Exit.REFUSED
 

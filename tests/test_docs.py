@@ -120,6 +120,7 @@ def comparable(page: str) -> str:
     def block(found: re.Match[str]) -> str:
         text = re.sub(UUID, lambda one: ids.setdefault(one[0], f"<id {len(ids) + 1}>"), found[0])
         text = re.sub(TIME, "<time>", text)
+        text = re.sub(r'"duration_s": [0-9.]+', '"duration_s": <seconds>', text)
         return re.sub(r"(?m)^(embedded .*?)\d+\.\d+", r"\1<version>", text)
 
     return CONSOLE.sub(block, page)

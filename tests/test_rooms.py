@@ -34,7 +34,14 @@ OF_ONE_ROOM = {
     "sqlalchemy": {"db/schema.py", "db/migrate.py"},
     "alembic": {"db/migrate.py"},
     "psycopg": {"db", "services/books.py", "services/setup.py"},
-    "decimal": {"core", "db", "services/payments.py", "formats/account_csv.py"},
+    "decimal": {
+        "core",
+        "db",
+        "services/payments.py",
+        "services/controls.py",
+        "formats/account_csv.py",
+        "formats/transfer_csv.py",
+    },
 }
 STANDARD_ONLY = ("core", "errors", "ids")
 HEAVY = {"psycopg", "sqlalchemy", "alembic", "rich", "pydantic", "pydantic_settings", "redis", "asyncio"}

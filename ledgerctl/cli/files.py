@@ -51,16 +51,18 @@ def content(file: str, size_max: int) -> bytes:
     return records.head(file, size_max + 1)
 
 
-def report(invocation: Invocation, rejects: Sequence[Rejected]) -> None:
-    """Name the rows that are wrong, the first of them; programs find them in the error's details."""
+def report(invocation: Invocation, rejects: Sequence[Rejected], *, everything: bool = False) -> None:
+    """Name the rows that are wrong, the first of them or all; programs find them in the error's details."""
     if invocation.style.format in ("json", "jsonl"):
         return
-    for rejected in rejects[:LISTED_MAX]:
+    for rejected in rejects if everything else rejects[:LISTED_MAX]:
         place = f"row {rejected.row}" + (f", {rejected.field}" if rejected.field else "")
         output.note(f"{place}: {output.plain(rejected.message)} [{rejected.code}]")
 
 
-def rejection(file: str, rejects: Sequence[Rejected], rejected: int, total: int, consequence: str) -> RowsRejected:
-    """The error to end with."""
+def rejection(
+    file: str, rejects: Sequence[Rejected], rejected: int, total: int, consequence: str, hint: str = ""
+) -> RowsRejected:
+    """The error to end with; a hint in place of the usual one may be given."""
     rows = [reject._asdict() for reject in rejects]
-    return RowsRejected(file=file, rejected=rejected, total=total, consequence=consequence, rows=rows)
+    return RowsRejected(file=file, rejected=rejected, total=total, consequence=consequence, rows=rows, hint=hint)

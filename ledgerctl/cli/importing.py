@@ -1,27 +1,29 @@
-"""ledgerctl import, imports list, imports show: files of transfers, and their receipts."""
+"""ledgerctl import: post the transfers of a file."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import ROWS_MAX, Context, Group
-from ledgerctl.errors import Exit, ImportNotFound
+from ledgerctl.cli.imports import COLUMNS, TABLE, summary
+from ledgerctl.cli.invocation import Context
+from ledgerctl.errors import BadUsage, Exit
 
-COLUMNS = (
-    "import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "sha256", "rejects_file",
-    "actor", "started_at", "finished_at",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from ledgerctl.services.books import Books
+    from ledgerctl.services.controls import Expected
+    from ledgerctl.services.importing import Move, Options, Result
 
-TABLE = ("import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "started_at")
-imports = typer.Typer(cls=Group, help="Look at receipts of imports.")
+MOVES_SHOWN = 20
+"""Of so many accounts a dry run shows what it would do to them."""
 
 
 def register(root: typer.Typer) -> None:
-    root.command("import", epilog=output.exits(Exit.USAGE, Exit.REFUSED, Exit.TRY_AGAIN))(import_)
-    root.add_typer(imports, name="imports")
+    root.command("import", epilog=output.exits(Exit.USAGE, Exit.REFUSED, Exit.CONFLICT, Exit.TRY_AGAIN))(import_)
 
 
 def import_(
@@ -38,6 +40,29 @@ def import_(
     ] = None,
     delimiter: Annotated[str, typer.Option(help="One character; \\t for a tab.")] = ",",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do it all, show the result, and undo it.")] = False,
+    skip_rejects: Annotated[
+        bool, typer.Option("--skip-rejects", help="Post what can be posted; the rest goes to the rejects file.")
+    ] = False,
+    rejects: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where rejected rows go; by default FILE.rejects.csv.")
+    ] = None,
+    max_rejects: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Give up when more rows than these are rejected.")
+    ] = None,
+    commit_every: Annotated[
+        int | None,
+        typer.Option(min=1, max=50_000, metavar="N", help="Commit after each N rows, so that locks are short."),
+    ] = None,
+    expect_rows: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Post nothing unless the file has so many rows.")
+    ] = None,
+    expect_total: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CURRENCY=AMOUNT", help="Post nothing unless its amounts sum to this. Repeatable."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Post rows although the same were posted before, under other keys.")
+    ] = False,
 ) -> None:
     """Post every transfer of a CSV file, or none. The same file is always safe to import again.
 
@@ -46,64 +71,130 @@ def import_(
     key derives from the file's content and the row's number.
     """
     from ledgerctl.cli import files
-    from ledgerctl.cli.progress import bar
-    from ledgerctl.formats import objects, transfer_csv
-    from ledgerctl.services import importing
+    from ledgerctl.formats import transfer_csv
+    from ledgerctl.formats.rejects import RejectsFile
+    from ledgerctl.services.importing import Options
 
     context.obj.prepare(COLUMNS)
     books = context.obj.books
+    options = Options(
+        dry_run=dry_run,
+        skip_rejects=skip_rejects,
+        rejects_max=max_rejects,
+        commit_every=commit_every,
+        again=again,
+        expected=_expected(expect_rows, expect_total),
+    )
     source, columns, constants, character = files.opened(
         file, map_, set_, delimiter, transfer_csv.FIELDS, transfer_csv.ALIASES
     )
-    with bar(context.obj, "import") as progress:
-        result = importing.run(
-            books, transfer_csv.TransferFile(source, columns, constants, character), progress, dry_run=dry_run
-        )
+    transfers = transfer_csv.TransferFile(source, columns, constants, character)
+    place = rejects or (_beside(file) if skip_rejects and not dry_run else None)
+    with RejectsFile(Path(place), character) if place else nullcontext() as rejects_file:
+        result = _run(context, books, transfers, rejects_file, options)
+        if rejects_file is not None and result.tally.rejected:
+            rejects_file.keep()
+    _show(context, file, result, options, place)
+
+
+def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, options: Options) -> Result:
+    from ledgerctl.cli.progress import bar
+    from ledgerctl.services import importing
+
+    done = 0
+    with bar(context.obj, "import") as shown:
+
+        def progress(rows: int, total: int, rejected: int) -> None:
+            nonlocal done
+            done = rows
+            shown(rows, total, rejected)
+
+        try:
+            return importing.run(books, transfers, progress, rejects_file, options)
+        except (KeyboardInterrupt, SystemExit):
+            kept = done if options.commit_every and not options.dry_run else 0
+            posted = f"the first {kept:,} rows are done, the others are not" if kept else "nothing was posted"
+            output.note(f"interrupted: {posted}; the same command again is safe, and goes on from there")
+            raise
+
+
+def _show(context: Context, file: str, result: Result, options: Options, place: str | None) -> None:
+    from ledgerctl.cli import files
+    from ledgerctl.formats import objects
 
     answer = objects.receipt(result.receipt)
-    if dry_run:
+    tally = result.tally
+    if options.dry_run:
         answer["dry_run"] = True
-    if result.tally.rejected:
-        context.obj.changes = False
-        files.report(context.obj, result.tally.rejects)
-    elif result.tally.replayed and not result.tally.posted:
-        context.obj.note(f"every row was posted before; nothing {'would be' if dry_run else 'was'} posted now")
-    context.obj.show(answer, COLUMNS, head=_summary(answer), narrow=TABLE)
-    if result.tally.rejected:
-        raise files.rejection(
-            file, result.tally.rejects, result.tally.rejected, result.tally.rows, "nothing was posted"
-        )
+        answer["balances"] = [_move(move) for move in result.moves[:MOVES_SHOWN]]
+        for line in _moves(result.moves):
+            context.obj.note(line)
+    if tally.rejected:
+        context.obj.changes = bool(answer["posted"]) and not options.dry_run
+        files.report(context.obj, tally.rejects, everything=options.dry_run)
+    _say_what_was_before(context, result, options)
+    context.obj.show(answer, COLUMNS, head=summary(answer), narrow=TABLE)
+    if tally.rejected:
+        consequence, hint = _consequence(answer, options, place)
+        raise files.rejection(file, tally.rejects, tally.rejected, result.receipt["rows"], consequence, hint)
 
 
-@imports.command("list", epilog=output.exits(Exit.USAGE))
-def list_(
-    context: Context,
-    limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="So many at most, the newest first.")] = 50,
-) -> None:
-    """List receipts, the newest first."""
-    from ledgerctl.db import reports
-    from ledgerctl.formats import objects
+def _say_what_was_before(context: Context, result: Result, options: Options) -> None:
+    from ledgerctl.core import times
 
-    rows = context.obj.read(reports.imports, limit=limit)
-    context.obj.show([objects.receipt(row) for row in rows], COLUMNS, narrow=TABLE)
-
-
-@imports.command(epilog=output.exits(Exit.NOT_FOUND))
-def show(
-    context: Context, import_id: Annotated[str, typer.Argument(metavar="ID", help="The number of the receipt.")]
-) -> None:
-    """Show one receipt."""
-    from ledgerctl.db import reports
-    from ledgerctl.formats import objects
-
-    rows = context.obj.read(reports.imports, int(import_id)) if import_id.isdecimal() and len(import_id) < 19 else []
-    if not rows:
-        raise ImportNotFound(import_id=import_id)
-    answer = objects.receipt(rows[0])
-    context.obj.show(answer, COLUMNS, head=_summary(answer), narrow=TABLE)
+    tally = result.tally
+    if not tally.replayed:
+        return
+    nothing = f"nothing {'would be' if options.dry_run else 'was'} posted now"
+    earlier = next((one for one in result.earlier if one["posted"]), None)
+    if earlier is not None:
+        when = times.text(earlier["started_at"].replace(microsecond=0))
+        now = f"{tally.posted:,} of its rows were still missing" if tally.posted else nothing
+        context.obj.note(f"this file was imported before (import {earlier['id']}, {when}); {now}")
+    elif tally.rows == tally.replayed:
+        context.obj.note(f"every row was posted before; {nothing}")
 
 
-def _summary(answer: dict[str, object]) -> str:
-    return (
-        f"{answer['status']}: {answer['posted']} posted, {answer['replayed']} replayed, {answer['rejected']} rejected"
-    )
+def _consequence(answer: dict[str, Any], options: Options, place: str | None) -> tuple[str, str]:
+    """What the rejected rows led to, and what to do."""
+    mend = f"mend the rows in {place} and import that file" if place and options.skip_rejects else ""
+    if options.dry_run:
+        return ("they would be left out" if options.skip_rejects else "nothing would be posted"), ""
+    if answer["status"] == "refused":
+        return "nothing was posted", ""
+    if options.skip_rejects:
+        return f"{answer['posted']} were posted and {answer['replayed']} had been", mend
+    return f"the {answer['posted'] + answer['replayed']} rows before them are posted", ""
+
+
+def _move(move: Move) -> dict[str, str]:
+    from ledgerctl.core import money
+
+    account = move.account
+    before, after = (money.text(account.normal * units, account.exponent) for units in (move.before, move.after))
+    return {"account": account.code, "currency": account.currency, "before": before, "after": after}
+
+
+def _moves(moves: list[Move]) -> list[str]:
+    told = [_move(move) for move in moves[:MOVES_SHOWN]]
+    lines = [f"{one['account']}: {one['before']} -> {one['after']} {one['currency']}" for one in told]
+    return [*lines, f"and {len(moves) - len(told):,} accounts more"] if len(moves) > len(told) else lines
+
+
+def _expected(rows: int | None, totals: list[str] | None) -> Expected:
+    from ledgerctl.core import money
+    from ledgerctl.services.controls import Expected
+
+    found: dict[str, Any] = {}
+    for text in totals or ():
+        currency, equals, amount = text.partition("=")
+        if not equals or not money.is_currency_code(currency) or amount == "none":
+            raise BadUsage(detail=f"--expect-total takes CURRENCY=AMOUNT, for example USD=1234.50, not '{text}'")
+        if currency in found:
+            raise BadUsage(detail=f"--expect-total is given twice for {currency}")
+        found[currency] = money.parse_limit(amount)
+    return Expected(rows, found)
+
+
+def _beside(file: str) -> str:
+    return "stdin.rejects.csv" if file == "-" else f"{file}.rejects.csv"

@@ -7,7 +7,7 @@ the order of `Reason`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ from uuid import UUID
 from ledgerctl.core import money
 from ledgerctl.core.model import (
     Account,
+    Earlier,
     Entry,
     Kind,
-    Known,
     Leg,
     Original,
     Outcome,
@@ -28,6 +28,7 @@ from ledgerctl.core.model import (
     Request,
     Side,
     Standing,
+    Stands,
     Status,
 )
 
@@ -53,28 +54,33 @@ class Reason(StrEnum):
     BALANCE_LIMIT = "BALANCE_LIMIT"
 
 
+# Looked up once: an enum's member costs as much to reach as a whole comparison.
+_TRANSFER, _DEBIT, _CREDIT, _ACTIVE = Kind.TRANSFER, Side.DEBIT, Side.CREDIT, Status.ACTIVE.value
+
+
 class Facts(NamedTuple):
     """What is known under the locks. Accounts and standings are by code; `now` is the database's clock."""
 
     accounts: Mapping[str, Account]
-    standings: Mapping[str, Standing]
-    known: Mapping[str, Known]
+    standings: Mapping[str, Stands]
+    known: Mapping[str, Earlier]
     originals: Mapping[UUID, Original]
     now: datetime
 
 
 class Decision(NamedTuple):
-    """One outcome a request, in order, and where the accounts that were touched stand afterwards."""
+    """One outcome a request, in order; where the accounts that were touched stand afterwards; the keys used up."""
 
     outcomes: list[Outcome]
-    standings: dict[str, Standing]
+    standings: dict[str, Stands]
+    known: dict[str, Earlier]
 
 
 class _Ahead(NamedTuple):
     """What the requests decided so far have changed."""
 
-    standings: dict[str, Standing]
-    known: dict[str, Known]
+    standings: dict[str, Stands]
+    known: dict[str, Earlier]
     reversed_by: dict[UUID, UUID]
 
 
@@ -83,36 +89,57 @@ def decide(requests: Iterable[Request], facts: Facts) -> Decision:
     ahead = _Ahead({}, {}, {})
     outcomes: list[Outcome] = []
     for request in requests:
-        outcome = _judge(request, facts, ahead)
+        outcome = _ordinary(request, facts, ahead) or _judge(request, facts, ahead)
         if isinstance(outcome, Posted):
             _fold(outcome, ahead)
         outcomes.append(outcome)
-    return Decision(outcomes, ahead.standings)
-
-
-def repeated_in_file(replayed: Replayed, same_file: Container[int | None], seen: set[str]) -> bool:
-    """Whether a row's key stood in an earlier row of its own file, when the key was posted by an earlier run.
-
-    `same_file` are the earlier imports of the same bytes: of those, the row that posted the key may replay it, and no
-    other. A key that came from elsewhere may be replayed once; `seen` remembers it.
-    """
-    if replayed.known.import_id in same_file:
-        return replayed.known.import_row != replayed.request.import_row
-    if replayed.request.key in seen:
-        return True
-    seen.add(replayed.request.key)
-    return False
+    return Decision(outcomes, ahead.standings, ahead.known)
 
 
 def _fold(posted: Posted, ahead: _Ahead) -> None:
-    request = posted.request
-    for entry in posted.entries:
-        ahead.standings[entry.account.code] = Standing(entry.balance, entry.seq)
-    ahead.known[request.key] = Known(
-        request.key, request.id, request.fingerprint, request.import_id, request.import_row
-    )
+    request, _, entries = posted
+    for entry in entries:
+        ahead.standings[entry.account.code] = entry
+    ahead.known[request.key] = request
     if request.reverses is not None:
         ahead.reversed_by[request.reverses] = request.id
+
+
+def _ordinary(request: Request, facts: Facts, ahead: _Ahead) -> Posted | None:
+    """A transfer that no guard can have anything against, or None for one that `_judge` must look at.
+
+    Most rows of a file are of this kind, and asking all at once takes a third of the time. It only ever says yes: what
+    it lets pass the guards let pass too (tests/core/test_decision_properties.py), and they alone say no, and why.
+    """
+    key, legs = request.key, request.legs
+    if request.kind is not _TRANSFER or len(legs) != 2 or key in ahead.known or key in facts.known:
+        return None
+    (source, debited, amount, currency), (target, credited, other_amount, other_currency) = legs
+    debit, credit = facts.accounts.get(source), facts.accounts.get(target)
+    if (
+        debit is None
+        or credit is None
+        or debit is credit
+        or debited is not _DEBIT
+        or credited is not _CREDIT
+        or amount is not other_amount
+        or debit.currency != credit.currency
+        or (currency is not None and currency != debit.currency)
+        or other_currency != currency
+        or debit.status != _ACTIVE
+        or credit.status != _ACTIVE
+        or request.reverses is not None
+        or not money.fits(amount, debit.exponent)
+    ):
+        return None
+    units = money.minor(amount, debit.exponent)
+    before = ahead.standings.get(source) or facts.standings[source]
+    other_before = ahead.standings.get(target) or facts.standings[target]
+    balance, other_balance = before.balance - units, other_before.balance + units
+    if not (debit.lowest <= balance <= debit.highest and credit.lowest <= other_balance <= credit.highest):
+        return None
+    entry = Entry(debit, before.seq + 1, -units, balance)
+    return Posted(request, facts.now, (entry, Entry(credit, other_before.seq + 1, units, other_balance)))
 
 
 def _judge(request: Request, facts: Facts, ahead: _Ahead) -> Outcome:
@@ -158,7 +185,7 @@ def _on_both_sides(legs: tuple[Leg, ...]) -> str | None:
     return next((leg.account for leg in legs if leg.side == Side.CREDIT and leg.account in debited), None)
 
 
-def _repeated(request: Request, earlier: Known) -> Outcome:
+def _repeated(request: Request, earlier: Earlier) -> Outcome:
     if request.import_id is not None and earlier.import_id == request.import_id:
         return Refused(request, Reason.DUPLICATE_KEY, {"key": request.key}, earlier)
     if earlier.fingerprint == request.fingerprint:
@@ -201,7 +228,7 @@ def _account_refusal(request: Request, leg: Leg, account: Account | None, curren
     if currency is not None and currency != account.currency:
         about: dict[str, Any] = {"account": leg.account, "expected": account.currency, "currency": currency}
         return Refused(request, Reason.CURRENCY_MISMATCH, about)
-    if money.decimals(leg.amount) > account.exponent:
+    if not money.fits(leg.amount, account.exponent):
         about = {"amount": format(leg.amount, "f"), "currency": account.currency, "exponent": account.exponent}
         return Refused(request, Reason.TOO_MANY_DECIMALS, about)
     if account.status == Status.CLOSED:

@@ -16,26 +16,18 @@ was not sent is a single `-`: an absent currency is not the account's currency, 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
-from typing import Protocol
 from uuid import UUID
 
 from ledgerctl.core.money import canonical
 
 VERSION = "ledgerctl-1"
+_HEAD = f"{len(VERSION)}:{VERSION}"
 
-
-class _Leg(Protocol):
-    @property
-    def account(self) -> str: ...
-    @property
-    def side(self) -> str: ...
-    @property
-    def amount(self) -> Decimal: ...
-    @property
-    def currency(self) -> str | None: ...
+_Leg = tuple[str, str, Decimal, str | None]
+"""Account, side, amount, currency."""
 
 
 def fingerprint(
@@ -48,20 +40,22 @@ def fingerprint(
     reverses: UUID | None,
 ) -> bytes:
     """32 bytes. `effective_at` is the text that the caller sent, not what it was read as."""
-    flat = [(leg.account, leg.side, canonical(leg.amount), leg.currency) for leg in legs]
-    flat.sort(key=lambda leg: (*leg[:3], leg[3] or ""))
-    fields: list[str | None] = [VERSION, kind, str(len(flat))]
-    for leg in flat:
-        fields.extend(leg)
-    pairs = [text for pair in sorted(metadata.items()) for text in pair] if metadata is not None else []
-    count = None if metadata is None else str(len(metadata))
-    ending = [description, reference, effective_at, count, *pairs, None if reverses is None else str(reverses)]
-    return sha256("".join(map(_encode, [*fields, *ending])).encode()).digest()
+    sides = sorted([(account, side, canonical(amount), currency or "") for account, side, amount, currency in legs])
+    rest = [description, reference, effective_at]
+    rest.append(None if metadata is None else str(len(metadata)))
+    rest += [text for pair in sorted((metadata or {}).items()) for text in pair]
+    rest.append(None if reverses is None else str(reverses))
+    encoding = _encoded(kind, sides, rest)
+    if not encoding.isascii():  # else every text is in its normal form
+        normal = [tuple([unicodedata.normalize("NFC", text) for text in side]) for side in sides]
+        encoding = _encoded(kind, normal, [text and unicodedata.normalize("NFC", text) for text in rest])
+    return sha256(encoding.encode()).digest()
 
 
-def _encode(field: str | None) -> str:
-    if field is None:
-        return "-"
-    if not field.isascii():
-        field = unicodedata.normalize("NFC", field)
-    return f"{len(field)}:{field}"
+def _encoded(kind: str, sides: Sequence[tuple[str, ...]], rest: Iterable[str | None]) -> str:
+    parts = [f"{_HEAD}{len(kind)}:{kind}{len(str(len(sides)))}:{len(sides)}"]
+    for account, side, amount, currency in sides:
+        of_account = f"{len(currency)}:{currency}" if currency else "-"
+        parts.append(f"{len(account)}:{account}{len(side)}:{side}{len(amount)}:{amount}{of_account}")
+    parts += ["-" if text is None else f"{len(text)}:{text}" for text in rest]
+    return "".join(parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -78,7 +79,8 @@ class Request(NamedTuple):
     import_row: int | None = None
 
 
-class Account(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Account:
     """An account as it stands locked. Limits are in minor units on the normal side."""
 
     id: int
@@ -90,10 +92,21 @@ class Account(NamedTuple):
     min_balance: int | None
     max_balance: int | None
 
-    @property
-    def normal(self) -> int:
-        """-1 where a debit makes the balance grow, as people see it; 1 where a credit does."""
-        return -1 if self.type in DEBIT_NORMAL else 1
+    normal: int = field(init=False)
+    """-1 where a debit makes the balance grow, as people see it; 1 where a credit does."""
+    lowest: int = field(init=False)
+    """With `highest`, what the limits and the ledger's own allow as a stored balance, credits positive."""
+    highest: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        beyond = 10 ** (30 + self.exponent) - 1
+        least = -beyond if self.min_balance is None else max(self.min_balance, -beyond)
+        most = beyond if self.max_balance is None else min(self.max_balance, beyond)
+        debit_normal = self.type in DEBIT_NORMAL
+        set_once = object.__setattr__
+        set_once(self, "normal", -1 if debit_normal else 1)
+        set_once(self, "lowest", -most if debit_normal else least)
+        set_once(self, "highest", -least if debit_normal else most)
 
 
 class NewAccount(NamedTuple):
@@ -126,6 +139,10 @@ class Known(NamedTuple):
     import_row: int | None
 
 
+Earlier = Known | Request
+"""Who used a key: a transaction in the books, or a request of the same batch that is posted before this one."""
+
+
 class Original(NamedTuple):
     """A transaction that somebody wants to reverse."""
 
@@ -144,6 +161,10 @@ class Entry(NamedTuple):
     balance: int
 
 
+Stands = Standing | Entry
+"""After an entry, its account stands where the entry says."""
+
+
 class Posted(NamedTuple):
     request: Request
     posted_at: datetime
@@ -154,7 +175,7 @@ class Replayed(NamedTuple):
     """The same request was posted before; nothing happened now."""
 
     request: Request
-    known: Known
+    known: Earlier
 
 
 class Refused(NamedTuple):
@@ -163,18 +184,31 @@ class Refused(NamedTuple):
     request: Request
     reason: str
     details: Mapping[str, Any]
-    known: Known | None = None
+    known: Earlier | None = None
 
 
 Outcome = Posted | Replayed | Refused
 
 
+DERIVED = "f1:"
+"""How the keys begin that derive from a file, since it brought none."""
+
+
 class Survey(NamedTuple):
-    """What the first pass over a file of transfers finds: its hash, how many rows it has, the accounts it names."""
+    """What the first pass over a file of transfers finds."""
 
     sha256: bytes
     rows: int
+    header: tuple[str, ...]
     accounts: frozenset[str]
+    """Every account that a row names."""
+    keyed: bool
+    """Whether the rows bring keys of their own."""
+    sample: tuple[Request, ...]
+    """Some of the rows that can be read, from all over the file."""
+    amounts: Mapping[tuple[str | None, str], Decimal]
+    """Sums, if asked for, by the currency that a row names and the account it debits: without the first, it is that
+    account's currency."""
 
 
 class Rejected(NamedTuple):
@@ -184,6 +218,15 @@ class Rejected(NamedTuple):
     field: str | None
     code: str
     message: str
+    hint: str = ""
+
+
+class Chunk(NamedTuple):
+    """Some rows of a file: what each says, or why it says nothing; its cells as they stand there; on which lines."""
+
+    rows: list[Request | Rejected]
+    cells: list[list[str]]
+    lines: Sequence[int]
 
 
 class Line(NamedTuple):
@@ -311,7 +354,6 @@ def request(
     key: str,
     kind: Kind,
     legs: Sequence[Leg],
-    *,
     description: str | None = None,
     reference: str | None = None,
     effective_at: str | None = None,
@@ -322,23 +364,27 @@ def request(
 ) -> Request:
     """A request with its fingerprint. Checks the texts and the time, not the money: BadText, BadTime."""
     legs = tuple(legs)
-    description = None if description is None else plain_text("description", description)
-    reference = None if reference is None else plain_text("reference", reference)
-    metadata = None if metadata is None else checked_metadata(metadata)
-    instant = None if effective_at is None else times.parse(effective_at)
     return Request(
-        id=transaction_id,
-        key=idempotency_key(key),
-        fingerprint=fingerprint(kind, legs, description, reference, effective_at, metadata, reverses),
-        kind=kind,
-        legs=legs,
-        description=description,
-        reference=reference,
-        effective_at=instant,
-        metadata=metadata,
-        reverses=reverses,
-        import_id=import_id,
-        import_row=import_row,
+        transaction_id,
+        idempotency_key(key),
+        fingerprint(
+            kind,
+            legs,
+            description := None if description is None else plain_text("description", description),
+            reference := None if reference is None else plain_text("reference", reference),
+            effective_at,
+            metadata := None if metadata is None else checked_metadata(metadata),
+            reverses,
+        ),
+        kind,
+        legs,
+        description,
+        reference,
+        None if effective_at is None else times.parse(effective_at),
+        metadata,
+        reverses,
+        import_id,
+        import_row,
     )
 
 

@@ -19,6 +19,8 @@ EXPONENT_MAX = 18
 LIMIT = Decimal("1e30")
 """Amounts and balances stay below this in absolute value; the database's CHECK says the same."""
 
+_UNITS = tuple(Decimal(1).scaleb(-exponent) for exponent in range(EXPONENT_MAX + 1))
+
 # Own grammar before Decimal(), which also takes 1e3, NaN, 1_000 and the digits of every script.
 _AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,18})?")
 _CURRENCY = re.compile(r"[A-Z][A-Z0-9]{2,11}")
@@ -70,6 +72,11 @@ def decimals(amount: Decimal) -> int:
     """How many digits were written after the point; `12.50` has two."""
     exponent = amount.as_tuple().exponent
     return -exponent if isinstance(exponent, int) and exponent < 0 else 0
+
+
+def fits(amount: Decimal, exponent: int) -> bool:
+    """Whether no more digits were written after the point than the currency has."""
+    return amount.same_quantum(_UNITS[exponent]) or decimals(amount) <= exponent
 
 
 def minor(amount: Decimal, exponent: int) -> int:

@@ -36,6 +36,7 @@ INSERT_ACCOUNTS = """
     ON CONFLICT (ledger_id, code) DO NOTHING
     RETURNING code
 """
+CURRENCIES = "SELECT code, currency FROM accounts WHERE ledger_id = %s AND code = ANY(%s)"
 ATTRIBUTES = """
     SELECT code, type, currency, exponent, name, min_balance, max_balance, metadata
     FROM accounts
@@ -101,3 +102,8 @@ def lock_one(conn: Connection, ledger: int, code: str) -> LockedAccount | None:
 
 def set_status(conn: Connection, ledger: int, account_id: int, status: str) -> None:
     conn.execute(SET_STATUS, [status, ledger, account_id])
+
+
+def currencies(conn: Connection, ledger: int, codes: Sequence[str]) -> dict[str, str]:
+    """The currency of each of the accounts that there are; it never changes."""
+    return dict(conn.execute(CURRENCIES, [ledger, list(codes)]).fetchall())

@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from ledgerctl.core.model import Request
 from ledgerctl.db.connection import Connection
 
 BEGIN = """
-    INSERT INTO imports (ledger_id, file, sha256, status, actor) VALUES (%s, %s, %s, 'running', %s) RETURNING id
+    INSERT INTO imports (ledger_id, file, sha256, status, actor) VALUES (%s, %s, %s, %s, %s) RETURNING id
 """
 SAME_FILE = "SELECT id FROM imports WHERE ledger_id = %s AND sha256 = %s"
-FINISH = """
+RECORD = """
     UPDATE imports
-    SET status = %s, rows = %s, posted = %s, replayed = %s, rejected = %s, totals = %s,
-        finished_at = clock_timestamp()
+    SET status = %s, rows = %s, posted = %s, replayed = %s, rejected = %s, totals = %s, rejects_file = %s,
+        finished_at = CASE WHEN %s THEN clock_timestamp() END
     WHERE ledger_id = %s AND id = %s
 """
+# Of each row, the quieter of its two accounts is looked through, from its end, for an entry of the same amount. The
+# fingerprint then says whether everything else is the same, too.
+TWINS = """
+    SELECT asked.number, min(t.import_id)
+    FROM unnest(%(debits)s::text[], %(credits)s::text[], %(amounts)s::numeric[], %(fingerprints)s::bytea[])
+         WITH ORDINALITY AS asked(debit, credit, amount, fingerprint, number)
+    CROSS JOIN LATERAL (
+        SELECT a.id, a.seq FROM accounts a
+        WHERE a.ledger_id = %(ledger)s AND a.code IN (asked.debit, asked.credit)
+        ORDER BY a.seq LIMIT 1
+    ) a
+    JOIN transaction_entries e ON e.ledger_id = %(ledger)s AND e.account_id = a.id AND e.seq > a.seq - %(last)s
+                              AND abs(e.amount) = asked.amount
+    JOIN transactions t ON t.ledger_id = %(ledger)s AND t.id = e.transaction_id AND t.fingerprint = asked.fingerprint
+                       AND starts_with(t.idempotency_key, %(key)s)
+    JOIN imports i ON i.ledger_id = %(ledger)s AND i.id = t.import_id AND i.sha256 <> %(sha256)s
+    GROUP BY asked.number
+"""
+TWINS_LOOKED_THROUGH = 4_000_000
+"""So many entries are looked through at most, whatever the accounts hold."""
 
 
-def begin(conn: Connection, ledger: int, file: str, sha256: bytes, actor: str) -> int:
+class Counts(NamedTuple):
+    """What a receipt says of the rows so far; totals are texts by currency."""
+
+    rows: int
+    posted: int
+    replayed: int
+    rejected: int
+    totals: Mapping[str, str]
+
+
+def begin(conn: Connection, ledger: int, file: str, sha256: bytes, actor: str, status: str) -> int:
     """The id of a new receipt, for the rows to refer to."""
-    [[import_id]] = conn.execute(BEGIN, [ledger, file, sha256, actor]).fetchall()
+    [[import_id]] = conn.execute(BEGIN, [ledger, file, sha256, status, actor]).fetchall()
     return int(import_id)
 
 
@@ -30,18 +62,37 @@ def same_file(conn: Connection, ledger: int, sha256: bytes) -> set[int | None]:
     return {import_id for (import_id,) in conn.execute(SAME_FILE, [ledger, sha256]).fetchall()}
 
 
-def finish(
+def record(
     conn: Connection,
     ledger: int,
     import_id: int,
     status: str,
+    counts: Counts,
     *,
-    rows: int,
-    posted: int,
-    replayed: int,
-    rejected: int,
-    totals: Mapping[str, str],
+    rejects_file: str | None = None,
+    finished: bool,
 ) -> None:
-    """Close the receipt with its counts and control totals."""
-    counts = [status, rows, posted, replayed, rejected, json.dumps(totals)]
-    conn.execute(FINISH, [*counts, ledger, import_id])
+    """What the receipt says now; `finished` closes it."""
+    rows = [counts.rows, counts.posted, counts.replayed, counts.rejected, json.dumps(counts.totals)]
+    conn.execute(RECORD, [status, *rows, rejects_file, finished, ledger, import_id])
+
+
+def twins(
+    conn: Connection, ledger: int, requests: Sequence[Request], *, not_of: bytes, key_prefix: str = ""
+) -> dict[int, int]:
+    """Which of the requests, by their place from 1, are just like a row that an import posted, and which import it was.
+
+    Imports of the file with the hash `not_of` do not count, nor rows whose key begins otherwise.
+    """
+    accounts = {min(request.legs[0].account, request.legs[1].account) for request in requests}
+    asked = {
+        "ledger": ledger,
+        "sha256": not_of,
+        "key": key_prefix,
+        "last": TWINS_LOOKED_THROUGH // max(len(accounts), 1),
+        "debits": [request.legs[0].account for request in requests],
+        "credits": [request.legs[1].account for request in requests],
+        "amounts": [request.legs[0].amount for request in requests],
+        "fingerprints": [request.fingerprint for request in requests],
+    }
+    return dict(conn.execute(TWINS, asked).fetchall())

@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts
-from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request, Side, Standing
+from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request, Side, Standing, Stands
 from ledgerctl.db.connection import Connection
 
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
@@ -30,10 +30,11 @@ LOCK = """
     FOR NO KEY UPDATE
 """
 CLOCK = "SELECT clock_timestamp()"
+# One text for all keys: a list of thousands takes as long to send as to look up. No key holds a control character.
 KEYS = """
     SELECT idempotency_key AS key, id, fingerprint, import_id, import_row
     FROM transactions
-    WHERE ledger_id = %s AND idempotency_key = ANY(%s)
+    WHERE ledger_id = %s AND idempotency_key = ANY(string_to_array(%s, chr(31)))
 """
 ORIGINALS = """
     SELECT t.id, t.kind, r.id AS reversed_by, a.code, a.currency, e.amount
@@ -68,7 +69,7 @@ UPDATE_ACCOUNTS = """
     WHERE a.ledger_id = %s AND a.id = u.id
 """
 COPY_TRANSACTIONS = """
-    COPY transactions (ledger_id, id, posted_at, import_id, import_row, effective_at, fingerprint,
+    COPY transactions (ledger_id, id, posted_at, import_id, import_row, effective_at, reverses, fingerprint,
                        kind, idempotency_key, description, reference) FROM STDIN
 """
 COPY_ENTRIES = """
@@ -105,7 +106,9 @@ def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
 
     locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, codes])
     clock = conn.execute(CLOCK)
-    used = conn.cursor(row_factory=class_row(Known)).execute(KEYS, [ledger, [request.key for request in requests]])
+    used = conn.cursor(row_factory=class_row(Known)).execute(
+        KEYS, [ledger, _joined([request.key for request in requests])]
+    )
     originals = conn.execute(ORIGINALS, [ledger, reverses]) if reverses else None
 
     held = _held(locked.fetchall(), clock.fetchall()[0][0])
@@ -122,7 +125,7 @@ def lock(conn: Connection, ledger: int, codes: Iterable[str]) -> Held:
 
 def known(conn: Connection, ledger: int, keys: Sequence[str]) -> dict[str, Known]:
     """Which of the keys are used. Asked under the account locks."""
-    rows = conn.cursor(row_factory=class_row(Known)).execute(KEYS, [ledger, list(keys)])
+    rows = conn.cursor(row_factory=class_row(Known)).execute(KEYS, [ledger, _joined(keys)])
     return {row.key: row for row in rows}
 
 
@@ -131,7 +134,7 @@ def originals(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, 
     return _originals(conn.execute(ORIGINALS, [ledger, list(ids)]).fetchall())
 
 
-def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Standing]) -> None:
+def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Stands]) -> None:
     """Insert a handful of transactions and move their accounts, without waiting for an answer in pipeline mode."""
     if not posted:
         return
@@ -157,7 +160,7 @@ def move(
     conn: Connection,
     ledger: int,
     accounts: Mapping[str, Account],
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, Stands],
     posted_at: datetime,
 ) -> None:
     """Set balance and seq of the accounts that `standings` names."""
@@ -174,14 +177,43 @@ def move(
     )
 
 
-def copy(conn: Connection, ledger: int, posted: Sequence[Posted]) -> None:
-    """Write the rows of an import by COPY, transactions before entries; the caller moves the accounts at the end."""
-    if not posted:
+class Lines(NamedTuple):
+    """Transactions with their entries as COPY reads them."""
+
+    transactions: bytes
+    entries: bytes
+
+
+def lines(ledger: int, posted: Iterable[Posted]) -> Lines:
+    """What `copy` writes, made ahead of it. Amounts go as minor units and an exponent, `1250e-2`."""
+    transactions: list[str] = []
+    entries: list[str] = []
+    at, stamp = None, ""
+    for request, posted_at, moved in posted:
+        if posted_at is not at:  # one time for all rows of an import
+            at, stamp = posted_at, posted_at.isoformat()
+        new_id, key, fingerprint, kind, _, description, reference, effective_at, _, reverses, import_id, row = request
+        effective = _NULL if effective_at is None else effective_at.isoformat()
+        place = f"{_NULL}\t{_NULL}" if import_id is None else f"{import_id}\t{row}"
+        transaction = new_id.hex
+        transactions.append(
+            f"{ledger}\t{transaction}\t{stamp}\t{place}\t{effective}\t{_NULL if reverses is None else reverses.hex}\t"
+            f"\\\\x{fingerprint.hex()}\t{kind}\t{_cell(key)}\t{_cell(description)}\t{_cell(reference)}\n"
+        )
+        for account, seq, amount, balance in moved:
+            scale = account.exponent
+            entries.append(f"{ledger}\t{account.id}\t{seq}\t{transaction}\t{amount}e-{scale}\t{balance}e-{scale}\n")
+    return Lines("".join(transactions).encode(), "".join(entries).encode())
+
+
+def copy(conn: Connection, made: Lines) -> None:
+    """Write the rows of an import, transactions before entries; the caller moves the accounts at the end."""
+    if not made.transactions:
         return
     with conn.cursor().copy(COPY_TRANSACTIONS) as rows:
-        rows.write("".join([_transaction_line(ledger, outcome) for outcome in posted]))
+        rows.write(made.transactions)
     with conn.cursor().copy(COPY_ENTRIES) as rows:
-        rows.write("".join([_entry_lines(ledger, outcome) for outcome in posted]))
+        rows.write(made.entries)
 
 
 def _held(rows: Sequence[_Locked], clock: datetime) -> Held:
@@ -234,6 +266,10 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
+def _joined(keys: Iterable[str]) -> str:
+    return "\x1f".join(keys)
+
+
 _NULL = r"\N"
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
@@ -243,24 +279,3 @@ def _cell(text: str | None) -> str:
     if text is None:
         return _NULL
     return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
-
-
-def _transaction_line(ledger: int, outcome: Posted) -> str:
-    request = outcome.request
-    effective = _NULL if request.effective_at is None else request.effective_at.isoformat()
-    return (
-        f"{ledger}\t{request.id.hex}\t{outcome.posted_at.isoformat()}\t{request.import_id}\t{request.import_row}\t"
-        f"{effective}\t\\\\x{request.fingerprint.hex()}\t{request.kind.value}\t"
-        f"{_cell(request.key)}\t{_cell(request.description)}\t{_cell(request.reference)}\n"
-    )
-
-
-def _entry_lines(ledger: int, outcome: Posted) -> str:
-    transaction = outcome.request.id.hex
-    return "".join(
-        [
-            f"{ledger}\t{entry.account.id}\t{entry.seq}\t{transaction}\t"
-            f"{money.text(entry.amount, entry.account.exponent)}\t{money.text(entry.balance, entry.account.exponent)}\n"
-            for entry in outcome.entries
-        ]
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -85,22 +85,23 @@ HISTORY = """
     ORDER BY seq {direction}
     LIMIT %(limit)s
 """
-TRANSACTION = """
+TRANSACTIONS = """
     SELECT transaction_id, kind, idempotency_key, posted_at, effective_at, description, reference, metadata,
            reverses, reversed_by, import_id
     FROM transaction_list
-    WHERE ledger_id = %s AND {column} = %s
+    WHERE ledger_id = %s AND {column} = ANY(%s)
 """
 LINES = """
-    SELECT account, currency, exponent, seq, coalesce(credit, -debit) AS amount, balance
+    SELECT transaction_id, account, currency, exponent, seq, coalesce(credit, -debit) AS amount, balance
     FROM account_history
-    WHERE ledger_id = %s AND transaction_id = %s
+    WHERE ledger_id = %s AND transaction_id = ANY(%s)
 """
 IMPORTS = """
     SELECT id, file, sha256, rows, posted, replayed, rejected, totals, status, rejects_file, actor, started_at,
            finished_at
     FROM imports
     WHERE ledger_id = %(ledger)s AND (%(id)s::bigint IS NULL OR id = %(id)s)
+          AND (%(sha256)s::bytea IS NULL OR sha256 = %(sha256)s)
     ORDER BY id DESC
     LIMIT %(limit)s
 """
@@ -180,21 +181,41 @@ def whole_history(conn: Connection, ledger: int, account_id: int, bounds: Bounds
 def transaction(conn: Connection, ledger: int, reference: UUID | str) -> Transaction:
     """A transaction by its id, or by its key when `reference` is text. TransactionNotFound."""
     column = "transaction_id" if isinstance(reference, UUID) else "idempotency_key"
-    query = sql.SQL(TRANSACTION).format(column=sql.Identifier(column))
-    row = conn.cursor(row_factory=dict_row).execute(query, [ledger, reference]).fetchone()
-    if row is None:
-        raise errors.TransactionNotFound(reference=str(reference))
-    lines = conn.cursor(row_factory=dict_row).execute(LINES, [ledger, row["transaction_id"]]).fetchall()
-    return Transaction(
-        id=row.pop("transaction_id"),
-        lines=reading_order([_line(line) for line in lines]),
-        **row,
-    )
+    for found in _transactions(conn, ledger, column, [reference]).values():
+        return found
+    raise errors.TransactionNotFound(reference=str(reference))
+
+
+def transactions(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Transaction]:
+    """Those of the transactions that there are."""
+    return _transactions(conn, ledger, "transaction_id", list(ids))
+
+
+def _transactions(conn: Connection, ledger: int, column: str, values: Sequence[Any]) -> dict[UUID, Transaction]:
+    query = sql.SQL(TRANSACTIONS).format(column=sql.Identifier(column))
+    rows = conn.cursor(row_factory=dict_row).execute(query, [ledger, values]).fetchall()
+    lines: dict[UUID, list[Line]] = {row["transaction_id"]: [] for row in rows}
+    for line in conn.cursor(row_factory=dict_row).execute(LINES, [ledger, list(lines)]).fetchall():
+        lines[line["transaction_id"]].append(_line(line))
+    return {
+        row["transaction_id"]: Transaction(
+            id=row["transaction_id"],
+            lines=reading_order(lines[row["transaction_id"]]),
+            **{name: value for name, value in row.items() if name != "transaction_id"},
+        )
+        for row in rows
+    }
 
 
 def imports(conn: Connection, ledger: int, import_id: int | None = None, limit: int | None = None) -> list[Row]:
     """Receipts, the newest first; one of them when `import_id` is given."""
-    asked = {"ledger": ledger, "id": import_id, "limit": limit}
+    asked = {"ledger": ledger, "id": import_id, "sha256": None, "limit": limit}
+    return conn.cursor(row_factory=dict_row).execute(IMPORTS, asked).fetchall()
+
+
+def imports_of(conn: Connection, ledger: int, sha256: bytes) -> list[Row]:
+    """The receipts of a file of these bytes, the newest first."""
+    asked = {"ledger": ledger, "id": None, "sha256": sha256, "limit": None}
     return conn.cursor(row_factory=dict_row).execute(IMPORTS, asked).fetchall()
 
 

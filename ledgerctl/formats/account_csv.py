@@ -81,7 +81,7 @@ def read(
                 values[field] = None if get is None else get(row)
             account = new_account(values, exponents)
         except EmptyColumn as error:
-            rejects.append(Rejected(number, field, "BAD_TEXT", f"the column '{error.column}' is empty"))
+            rejects.append(Rejected(number, error.field, "BAD_TEXT", f"the column '{error.column}' is empty"))
             continue
         except LedgerError as error:
             rejects.append(Rejected(number, error.details.get("field"), error.code, str(error)))

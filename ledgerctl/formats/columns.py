@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ledgerctl.core.money import shown
 from ledgerctl.errors import BadFile, BadUsage
@@ -21,8 +22,9 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 class EmptyColumn(ValueError):
     """A template met an empty column: half a key or half an account code is none."""
 
-    def __init__(self, column: str) -> None:
-        super().__init__(column)
+    def __init__(self, field: str, column: str) -> None:
+        super().__init__(field, column)
+        self.field = field
         self.column = column
 
 
@@ -50,15 +52,21 @@ def cell(
         value = constants[name] or None  # as an empty cell would be
         return lambda _row: value
     if name not in columns:
-        return _column(header.index(name)) if name in header else None
+        return Column(header.index(name)) if name in header else None
     wanted = columns[name]
     if _PLACE.search(wanted):
         return _template(file, header, name, wanted)
-    return _column(_index(file, header, name, wanted))
+    return Column(_index(file, header, name, wanted))
 
 
-def _column(index: int) -> Cell:
-    return lambda row: row[index] or None
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A cell as it stands in its row; an empty one says nothing."""
+
+    index: int
+
+    def __call__(self, row: Sequence[str]) -> str | None:
+        return row[self.index] or None
 
 
 def _template(file: str, header: Sequence[str], name: str, template: str) -> Cell:
@@ -70,7 +78,7 @@ def _template(file: str, header: Sequence[str], name: str, template: str) -> Cel
     def build(row: Sequence[str]) -> str:
         values = tuple([row[index] for index, _ in places])
         if not all(values):
-            raise EmptyColumn(next(column for index, column in places if not row[index]))
+            raise EmptyColumn(name, next(column for index, column in places if not row[index]))
         return form % values
 
     return build

@@ -6,6 +6,7 @@ Amounts and balances are strings at the currency's exponent; times are RFC 3339 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from ledgerctl.core import money, times
@@ -97,7 +98,12 @@ def receipt(row: Mapping[str, Any]) -> Object:
         "actor": row["actor"],
         "started_at": times.text(row["started_at"]),
         "finished_at": None if row["finished_at"] is None else times.text(row["finished_at"]),
+        "duration_s": None if row["finished_at"] is None else _seconds(row["finished_at"] - row["started_at"]),
     }
+
+
+def _seconds(duration: timedelta) -> float:
+    return round(duration.total_seconds(), 3)
 
 
 def _entry(line: Line) -> Object:

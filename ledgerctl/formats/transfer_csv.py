@@ -8,24 +8,35 @@ same file is always safe to send again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import repeat
+from operator import itemgetter
+from uuid import UUID
 
 from ledgerctl.core import model, money
-from ledgerctl.core.model import Rejected, Request, Survey
-from ledgerctl.errors import BadFile, BadText, BadTime, FileChanged, LedgerError
-from ledgerctl.formats.columns import Cell, EmptyColumn, cell
+from ledgerctl.core.model import DERIVED, Chunk, Kind, Leg, Rejected, Request, Side, Survey
+from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, FileChanged, LedgerError
+from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell
 from ledgerctl.formats.records import Input, Records
-from ledgerctl.ids import uuid7
+from ledgerctl.formats.sample import Sample
+from ledgerctl.ids import uuid7s
 
 FIELDS = ("from", "to", "amount", "currency", "idempotency_key", "description", "reference", "effective_at")
 ALIASES = {"key": "idempotency_key"}
+KEY = FIELDS.index("idempotency_key")
 REQUIRED = ("from", "to", "amount")
+SAMPLED = 256
+CHUNK = 5_000
+_ZERO = Decimal(0)
+_TRANSFER, _DEBIT, _CREDIT = Kind.TRANSFER, Side.DEBIT, Side.CREDIT
 
 
 def derived_key(sha256: bytes, row: int) -> str:
     """The key of a row that has none of its own. Frozen: see the module."""
-    return f"f1:{sha256.hex()[:32]}:{row}"
+    return f"{DERIVED}{sha256.hex()[:32]}:{row}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +52,48 @@ class TransferFile:
     def name(self) -> str:
         return self.source.name
 
-    def survey(self) -> Survey:
-        """Hash the file, count its rows and collect its accounts. BadFile when it cannot be read to its end."""
+    def survey(self, *, amounts: bool = False) -> Survey:
+        """Hash the file, count its rows, collect its accounts and, if asked, its sums. BadFile."""
         records = Records(self.source, self.delimiter)
-        cells = self._cells(records.header)
-        source, target, width = cells["from"], cells["to"], len(records.header)
-        accounts: set[str] = set()
-        for row in records:
-            if len(row) != width:
-                continue
-            for side in (source, target):
-                try:
-                    accounts.add((side and side(row)) or "")
-                except EmptyColumn:
-                    continue
-        return Survey(records.digest(), records.record, frozenset(filter(model.is_account_code, accounts)))
+        getters = self._getters(records.header)
+        source, target, amount, currency = getters[:4]
+        width = len(records.header)
+        accounts: set[str | None] = set()
+        sample = Sample[list[str]](SAMPLED)
+        sums: dict[tuple[str | None, str], Decimal] = {}
+        for rows in records.chunks(CHUNK):
+            sample.add(records.record - len(rows) + 1, rows)
+            whole = rows if set(map(len, rows)) == {width} else [row for row in rows if len(row) == width]
+            _collect(accounts, source, whole)
+            _collect(accounts, target, whole)
+            if amounts:
+                _sum(sums, source, amount, currency, whole)
+        sha256 = records.digest()
+        keyed, codes = getters[KEY] is not _nothing, frozenset(filter(model.is_account_code, filter(None, accounts)))
+        reader = _Reader(getters, width, keyed, codes, sha256)
+        read = [row for one in sample.rows for row in reader.requests([one.row], one.number)]
+        return Survey(
+            sha256,
+            records.record,
+            tuple(records.header),
+            codes,
+            keyed,
+            tuple(row for row in read if isinstance(row, Request)),
+            sums,
+        )
 
-    def requests(self, survey: Survey, import_id: int) -> Iterator[Request | Rejected]:
-        """One request or one rejection a row, in order. FileChanged at the end if these are not the surveyed bytes."""
+    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+        """So many rows at a time. FileChanged at the end if these are not the surveyed bytes."""
         records = Records(self.source, self.delimiter)
-        cells, width = self._cells(records.header), len(records.header)
-        for row in records:
-            number = records.record
-            if len(row) != width:
-                message = f"it has {len(row)} cells where the header has {width}"
-                yield Rejected(number, None, "BAD_ROW", message)
-                continue
-            yield _request(row, number, cells, survey.sha256, import_id)
+        getters, width = self._getters(records.header), len(records.header)
+        reader = _Reader(getters, width, survey.keyed, survey.accounts, survey.sha256, import_id)
+        for cells in records.chunks(size):
+            yield Chunk(reader.requests(cells, records.record - len(cells) + 1), cells, records.lines)
         if records.digest() != survey.sha256:
             raise FileChanged(file=self.name)
 
-    def _cells(self, header: list[str]) -> dict[str, Cell | None]:
+    def _getters(self, header: list[str]) -> list[Cell]:
+        """For each field, how to find it in a row."""
         cells = {name: cell(self.name, header, name, self.columns, self.constants) for name in FIELDS}
         for name in REQUIRED:
             if cells[name] is None:
@@ -80,47 +102,104 @@ class TransferFile:
                     problem=f"there is no column '{name}'",
                     hint=f"its columns are: {', '.join(map(money.shown, header))}; name one with --map {name}=COLUMN",
                 )
-        return cells
+        return [found or _nothing for found in cells.values()]
 
 
-def _request(
-    row: list[str], number: int, cells: Mapping[str, Cell | None], sha256: bytes, import_id: int
-) -> Request | Rejected:
-    field = None
-    values: dict[str, str | None] = {}
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Makes requests of the rows of one file."""
+
+    getters: Sequence[Cell]
+    width: int
+    keyed: bool
+    accounts: frozenset[str]
+    """Codes that are known to be codes."""
+    sha256: bytes
+    import_id: int | None = None
+
+    def requests(self, rows: list[list[str]], first: int) -> list[Request | Rejected]:
+        """What the rows from number `first` on say. By columns where nothing is in the way, which is much faster."""
+        numbers, ids = range(first, first + len(rows)), uuid7s(len(rows))
+        if set(map(len, rows)) != {self.width}:
+            return list(map(self._row, rows, numbers, ids))
+        try:
+            texts = list(zip(*[_column(get, rows) for get in self.getters], strict=False))
+        except EmptyColumn:
+            return list(map(self._row, rows, numbers, ids))
+        return list(map(self._request, texts, numbers, ids))
+
+    def _row(self, row: list[str], number: int, new_id: UUID) -> Request | Rejected:
+        if len(row) != self.width:
+            return Rejected(number, None, "BAD_ROW", f"it has {len(row)} cells where the header has {self.width}")
+        try:
+            return self._request([get(row) for get in self.getters], number, new_id)
+        except EmptyColumn as error:
+            return Rejected(number, error.field, "BAD_TEXT", f"the column '{error.column}' is empty")
+
+    def _request(self, texts: Sequence[str | None], number: int, new_id: UUID) -> Request | Rejected:
+        source, target, written, currency, key, description, reference, effective_at = texts
+        field: str | None = None
+        try:
+            if source not in self.accounts:
+                field = "from"
+                source = model.account_code(source or "")
+            if target not in self.accounts:
+                field = "to"
+                target = model.account_code(target or "")
+            field = "amount"
+            amount = money.parse(written or "")
+            field = "currency"
+            if currency:
+                money.currency_code(currency)
+            field = "idempotency_key"
+            if not key:
+                if self.keyed:
+                    raise BadText(field="idempotency_key", problem="it is empty")
+                key = derived_key(self.sha256, number)
+            field = None
+            currency = currency or None
+            return model.request(
+                new_id,
+                key,
+                _TRANSFER,
+                (Leg(source, _DEBIT, amount, currency), Leg(target, _CREDIT, amount, currency)),
+                description or None,
+                reference or None,
+                effective_at or None,
+                None,
+                None,
+                self.import_id,
+                number,
+            )
+        except LedgerError as error:
+            of_time = "effective_at" if isinstance(error, BadTime) else None
+            field = field or of_time or error.details.get("field")
+            return Rejected(number, field, error.code, str(error), error.advice)
+
+
+def _column(get: Cell, rows: list[list[str]]) -> Iterable[str | None]:
+    if get is _nothing:
+        return repeat(None)
+    return map(itemgetter(get.index) if isinstance(get, Column) else get, rows)
+
+
+def _nothing(_row: Sequence[str]) -> None:
+    """The cell of a field that the file does not have."""
+
+
+def _collect(accounts: set[str | None], get: Cell, rows: list[list[str]]) -> None:
     try:
-        for field, read in cells.items():
-            values[field] = None if read is None else read(row)
-        field = "from"
-        source = model.account_code(values["from"] or "")
-        field = "to"
-        target = model.account_code(values["to"] or "")
-        field = "amount"
-        amount = money.parse(values["amount"] or "")
-        field = "currency"
-        currency = values["currency"]
-        if currency is not None:
-            money.currency_code(currency)
-        field = "idempotency_key"
-        key = values["idempotency_key"]
-        if key is None and cells["idempotency_key"] is not None:
-            raise BadText(field="idempotency_key", problem="it is empty")
-        field = None
-        return model.transfer(
-            uuid7(),
-            derived_key(sha256, number) if key is None else key,
-            source,
-            target,
-            amount,
-            currency,
-            description=values["description"],
-            reference=values["reference"],
-            effective_at=values["effective_at"],
-            import_id=import_id,
-            import_row=number,
-        )
-    except EmptyColumn as error:
-        return Rejected(number, field, "BAD_TEXT", f"the column '{error.column}' is empty")
-    except LedgerError as error:
-        of_time = "effective_at" if isinstance(error, BadTime) else None
-        return Rejected(number, field or of_time or error.details.get("field"), error.code, str(error))
+        accounts.update(map(get, rows))
+    except EmptyColumn:  # that row will be rejected
+        for row in rows:
+            with suppress(EmptyColumn):
+                accounts.add(get(row))
+
+
+def _sum(
+    sums: dict[tuple[str | None, str], Decimal], source: Cell, amount: Cell, currency: Cell, rows: list[list[str]]
+) -> None:
+    for row in rows:
+        with suppress(EmptyColumn, BadAmount):  # that row will be rejected
+            place = currency(row), source(row) or ""
+            sums[place] = money.EXACT.add(sums.get(place, _ZERO), money.parse(amount(row) or ""))

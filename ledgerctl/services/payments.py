@@ -74,7 +74,7 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[O
     # Run again from the start after a lost race: SQL and pure functions only.
     facts = journal.gather(conn, books.ledger, requests)
 
-    outcomes, standings = decide(requests, facts)
+    outcomes, standings, _ = decide(requests, facts)
 
     posted = [outcome for outcome in outcomes if isinstance(outcome, Posted)]
     journal.write(conn, books.ledger, posted, standings)

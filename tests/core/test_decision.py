@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 
 from ledgerctl import errors
 from ledgerctl.core import model
-from ledgerctl.core.decision import Facts, Reason, decide, repeated_in_file
+from ledgerctl.core.decision import Decision, Facts, Reason, decide
 from ledgerctl.core.model import Account, Kind, Known, Leg, Original, Posted, Refused, Replayed, Request, Side, Standing
+from ledgerctl.core.repeats import Replays
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DEBIT, CREDIT = Side.DEBIT, Side.CREDIT
@@ -47,6 +49,10 @@ STANDINGS = {code: Standing(0, 0) for code in ACCOUNTS} | {
     "bank": Standing(-10_000, 1),
     "dollars": Standing(10_000, 1),
 }
+
+
+def stands(decision: Decision) -> dict[str, Standing]:
+    return {code: Standing(where.balance, where.seq) for code, where in decision.standings.items()}
 
 
 def request(
@@ -160,7 +166,7 @@ def test_the_earlier_reason_wins() -> None:
 @pytest.mark.parametrize("status", ["frozen", "closed"])
 def test_a_replay_stays_a_replay_whatever_became_of_the_account(status: str) -> None:
     asked = transfer("alice", "bob", "500000")
-    base = facts(known(asked), alice=ACCOUNTS["alice"]._replace(status=status))
+    base = facts(known(asked), alice=replace(ACCOUNTS["alice"], status=status))
 
     [outcome] = decide([asked], base).outcomes
 
@@ -178,7 +184,7 @@ def test_a_transfer_debits_the_first_account_and_credits_the_second() -> None:
         ("alice", 2, -1250, 8750),
         ("bob", 1, 1250, 1250),
     ]
-    assert decision.standings == {"alice": Standing(8750, 2), "bob": Standing(1250, 1)}
+    assert stands(decision) == {"alice": Standing(8750, 2), "bob": Standing(1250, 1)}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +198,7 @@ def test_amounts_are_counted_in_the_currencys_minor_units(source: str, target: s
 
     decision = decide([transfer(source, target, amount)], base)
 
-    assert decision.standings == {source: Standing(-units, 1), target: Standing(units, 1)}
+    assert stands(decision) == {source: Standing(-units, 1), target: Standing(units, 1)}
 
 
 def test_a_request_sees_those_before_it() -> None:
@@ -225,7 +231,7 @@ def test_a_reversal_in_part_moves_that_part_back() -> None:
 
     decision = decide([reverse(PAID, "3.00")], base)
 
-    assert decision.standings == {"alice": Standing(10_300, 2), "bob": Standing(4700, 2)}
+    assert stands(decision) == {"alice": Standing(10_300, 2), "bob": Standing(4700, 2)}
 
 
 def test_limits_hold_at_every_entry_on_the_normal_side() -> None:
@@ -250,8 +256,8 @@ def test_any_number_of_legs_and_currencies_is_posted_when_each_currency_balances
 
     decision = decide([asked], facts())
 
-    assert decision.standings["opening"] == Standing(50, 2)
-    assert decision.standings["dollars"] == Standing(9700, 2)
+    assert stands(decision)["opening"] == Standing(50, 2)
+    assert stands(decision)["dollars"] == Standing(9700, 2)
 
 
 def test_a_key_replayed_from_its_own_row_of_the_same_file_is_honest_and_from_another_row_is_not() -> None:
@@ -259,8 +265,23 @@ def test_a_key_replayed_from_its_own_row_of_the_same_file_is_honest_and_from_ano
         asked = transfer("alice", "bob", "5", import_id=9, import_row=row)
         return Replayed(asked, known(asked, import_id=earlier_import, import_row=earlier_row))
 
-    seen: set[str] = set()
-    assert not repeated_in_file(replay(5, 7, 5), {7}, seen)
-    assert repeated_in_file(replay(9, 7, 5), {7}, seen)
-    assert not repeated_in_file(replay(9, 3, 5), {7}, seen)
-    assert repeated_in_file(replay(12, 3, 5), {7}, seen)
+    replays = Replays({7})
+
+    [own, other, foreign, again] = replays.judged([replay(5, 7, 5), replay(9, 7, 5), replay(9, 3, 5), replay(12, 3, 5)])
+
+    assert isinstance(own, Replayed) and isinstance(foreign, Replayed)
+    assert isinstance(other, Refused) and isinstance(again, Refused)
+    assert {other.reason, again.reason} == {Reason.DUPLICATE_KEY}
+
+
+def test_what_an_attempt_replayed_that_came_to_nothing_is_not_remembered() -> None:
+    asked = transfer("alice", "bob", "5", import_id=9, import_row=1)
+    of_import, of_transfer = known(asked, import_id=3, import_row=8_000_000), known(asked)
+    replays = Replays(set())
+
+    for earlier in (of_import, of_transfer):
+        replays.copy().judged([Replayed(asked, earlier)])
+        [first, second] = replays.judged([Replayed(asked, earlier)] * 2)
+
+        assert isinstance(first, Replayed)
+        assert isinstance(second, Refused)

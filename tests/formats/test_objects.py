@@ -118,7 +118,7 @@ def test_a_receipt() -> None:
     row = {
         "id": 12, "file": "a.csv", "sha256": bytes(32), "rows": 3, "posted": 3, "replayed": 0, "rejected": 0,
         "totals": {"EUR": "6.00"}, "status": "complete", "rejects_file": None, "actor": "cron", "started_at": POSTED,
-        "finished_at": None,
+        "finished_at": POSTED + timedelta(seconds=1.5),
     }  # fmt: skip
 
     assert objects.receipt(row) == {
@@ -134,5 +134,6 @@ def test_a_receipt() -> None:
         "rejects_file": None,
         "actor": "cron",
         "started_at": "2026-01-31T12:00:00.250000Z",
-        "finished_at": None,
+        "finished_at": "2026-01-31T12:00:01.750000Z",
+        "duration_s": 1.5,
     }

@@ -21,13 +21,16 @@ Give = Callable[[bytes | str], Input]
 
 def rows(source: Input, **options: dict[str, str]) -> list[Request | Rejected]:
     """What the file asks for, a value a row."""
-    file = TransferFile(source, options.get("columns", {}), options.get("constants", {}))
-    return list(file.requests(file.survey(), 7))
+    return read(TransferFile(source, options.get("columns", {}), options.get("constants", {})))
+
+
+def read(file: TransferFile, size: int = 2) -> list[Request | Rejected]:
+    return [row for chunk in file.chunks(file.survey(), 7, size) for row in chunk.rows]
 
 
 def keys(source: Input, delimiter: str = ",", **options: dict[str, str]) -> list[str]:
     file = TransferFile(source, options.get("columns", {}), options.get("constants", {}), delimiter)
-    return [row.key for row in file.requests(file.survey(), 7) if isinstance(row, Request)]
+    return [row.key for row in read(file) if isinstance(row, Request)]
 
 
 def test_a_row_is_a_request(given: Give) -> None:
@@ -206,7 +209,7 @@ def test_a_file_that_changed_between_the_passes_is_refused(given: Give) -> None:
     changed = TransferFile(given("from,to,amount\nbank,alice,2\n"), {}, {})
 
     with pytest.raises(FileChanged, match="changed while it was read"):
-        list(changed.requests(survey, 7))
+        list(changed.chunks(survey, 7, 2))
 
 
 def test_a_file_that_grew_between_the_passes_is_refused(given: Give) -> None:
@@ -217,7 +220,7 @@ def test_a_file_that_grew_between_the_passes_is_refused(given: Give) -> None:
     source.stream.write(b"bank,alice,2\n")
 
     with pytest.raises(FileChanged):
-        list(file.requests(survey, 7))
+        list(file.chunks(survey, 7, 2))
 
 
 def test_the_rows_of_a_header_alone_are_none(given: Give) -> None:
@@ -226,7 +229,7 @@ def test_the_rows_of_a_header_alone_are_none(given: Give) -> None:
 
 def test_quoted_semicolon_files_with_crlf_are_read(given: Give) -> None:
     file = TransferFile(given('"from";to;"amount"\r\n"bank";"alice";1.50\r\nbank;bob;"2"\r\n'), {}, {}, ";")
-    found = list(file.requests(file.survey(), 7))
+    found = read(file)
 
     assert [row.legs[1].account for row in found if isinstance(row, Request)] == ["alice", "bob"]
 

@@ -15,9 +15,9 @@ from ledgerctl import errors
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input, open_input
 from ledgerctl.formats.transfer_csv import TransferFile
-from ledgerctl.services import accounts, importing
+from ledgerctl.services import accounts, importing, tally
 from ledgerctl.services.books import Books
-from ledgerctl.services.importing import Result
+from ledgerctl.services.importing import Options, Result
 from tests.services.conftest import balances, count, new
 
 Import = Callable[..., Result]
@@ -30,7 +30,8 @@ def import_(funded: Books) -> Import:
     def run(rows: str, header: str = "from,to,amount,key", name: str = "in.csv", **options: Any) -> Result:
         source = Input(name, BytesIO(f"{header}\n{rows}".encode()))
         columns = {"idempotency_key": "key"} if "key" in header else {}
-        return importing.run(funded, TransferFile(source, columns, {}), lambda *_: None, **options)
+        file = TransferFile(source, columns, {})
+        return importing.run(funded, file, lambda *_: None, options=Options(**options))
 
     return run
 
@@ -65,7 +66,7 @@ def test_without_keys_the_rows_of_a_file_have_keys_of_their_own(import_: Import,
 
     assert outcome(import_(rows, "from,to,amount")) == ("complete", 2, 0, 0)
     assert outcome(import_(rows, "from,to,amount")) == ("complete", 0, 2, 0)
-    assert outcome(import_(rows + "alice,bob,1\n", "from,to,amount")) == ("complete", 3, 0, 0)
+    assert outcome(import_(rows + "alice,bob,1\n", "from,to,amount", again=True)) == ("complete", 3, 0, 0)
     assert count(conn, "transactions", "idempotency_key ~ '^f1:[0-9a-f]{32}:[12]$'") == 4
 
 
@@ -155,8 +156,8 @@ def test_a_file_that_changes_while_it_is_read_posts_nothing(funded: Books, tmp_p
     class Changing(TransferFile):
         """The same file, to which somebody writes between the two passes."""
 
-        def survey(self) -> Any:
-            found = super().survey()
+        def survey(self, **asked: Any) -> Any:
+            found = super().survey(**asked)
             path.write_text("from,to,amount\nalice,bob,1\nalice,bob,9\n")
             return found
 
@@ -189,8 +190,8 @@ def test_whatever_changes_in_a_file_between_the_passes_it_posts_nothing(
     path.write_text("from,to,amount,key\nalice,bob,1,a\nalice,bob,2,b\n")
 
     class Changing(TransferFile):
-        def survey(self) -> Any:
-            found = super().survey()
+        def survey(self, **asked: Any) -> Any:
+            found = super().survey(**asked)
             path.write_text(later)
             return found
 
@@ -233,12 +234,12 @@ def test_every_import_has_its_line_in_the_audit_log_and_a_dry_run_none(import_: 
             str(result.receipt["id"]),
             outcome_,
             "tester",
-            {"rows": total, "posted": posted, "replayed": replayed, "rejected": refused, "sha256": digest},
+            {"rows": total, "posted": posted, "replayed": replayed, "rejected": refused, "sha256": digest, **more},
         )
-        for result, outcome_, total, posted, replayed, refused, digest in [
-            (done[0], "posted", 2, 2, 0, 0, digests[0]),
-            (done[1], "posted", 2, 0, 2, 0, digests[0]),
-            (done[2], "refused", 1, 0, 0, 1, digests[1]),
+        for result, outcome_, total, posted, replayed, refused, digest, more in [
+            (done[0], "posted", 2, 2, 0, 0, digests[0], {}),
+            (done[1], "posted", 2, 0, 2, 0, digests[0], {}),
+            (done[2], "refused", 1, 0, 0, 1, digests[1], {"reason": "ROWS_REJECTED"}),
         ]
     ]
     posted = "SELECT DISTINCT l.xid8 = t.xid8 FROM transactions t JOIN audit_logs l ON l.subject = t.import_id::text"
@@ -278,7 +279,7 @@ def test_rows_a_file_shares_with_an_earlier_one_are_replayed_and_its_others_post
 def test_more_rejects_than_are_kept_are_all_counted(import_: Import) -> None:
     result = import_("".join(f"alice,nobody,1,k{n}\n" for n in range(150)))
 
-    assert (len(result.tally.rejects), result.receipt["rejected"]) == (importing.SHOWN_MAX, 150)
+    assert (len(result.tally.rejects), result.receipt["rejected"]) == (tally.SHOWN_MAX, 150)
 
 
 def test_an_account_that_was_frozen_refuses_its_rows(import_: Import, funded: Books) -> None:

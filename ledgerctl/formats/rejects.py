@@ -1,0 +1,86 @@
+"""The rejected rows of an import as a file that can be imported itself, once it is mended.
+
+The columns are those of the file, then `_line`, `_code`, `_message` and `_hint`, which an import leaves alone. Rows
+that had no key of their own get the one that they had in their file: whichever of the two is imported again, and
+however often, each row is posted once.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ledgerctl.core.model import Rejected, Survey
+from ledgerctl.errors import BadUsage
+from ledgerctl.formats.transfer_csv import derived_key
+
+ADDED = ("_line", "_code", "_message", "_hint")
+KEY = "idempotency_key"
+
+
+class Bad(Protocol):
+    """A rejected row, its line in the file, and its cells."""
+
+    @property
+    def rejected(self) -> Rejected: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def cells(self) -> Sequence[str]: ...
+
+
+class RejectsFile:
+    """Written beside its name and renamed when it is kept, so that there is never half of one. Use it as a context."""
+
+    def __init__(self, path: Path, delimiter: str = ",") -> None:
+        """BadUsage when nothing can be written there."""
+        self._path = path
+        self._delimiter = delimiter
+        try:
+            descriptor, self._temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        except OSError as error:
+            raise BadUsage(detail=f"the rejects file '{path}' cannot be written: {error.strerror}") from None
+        self._out = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._out, delimiter=delimiter, lineterminator="\n")
+
+    def __enter__(self) -> RejectsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close()
+        Path(self._temporary).unlink(missing_ok=True)
+
+    @property
+    def name(self) -> str:
+        """For the receipt."""
+        return str(self._path)
+
+    def begin(self, survey: Survey) -> None:
+        """Start anew: an import that lost a race is tried again from its first row."""
+        self._survey = survey
+        self._out.seek(0)
+        self._out.truncate()
+        self._kept = [place for place, name in enumerate(survey.header) if name not in ADDED]
+        key = () if survey.keyed else (KEY,)
+        self._writer.writerow([*(survey.header[place] for place in self._kept), *key, *ADDED])
+
+    def add(self, bad: Bad) -> None:
+        """A row with too few cells gets empty ones; one with too many has the rest at its end."""
+        cells = [bad.cells[place] if place < len(bad.cells) else "" for place in self._kept]
+        key = () if self._survey.keyed else (derived_key(self._survey.sha256, bad.rejected.row),)
+        _, field, code, message, hint = bad.rejected
+        told = f"{field}: {message}" if field else message
+        self._writer.writerow([*cells, *key, bad.line, code, told, hint, *bad.cells[len(self._survey.header) :]])
+
+    def keep(self) -> None:
+        """Put it under its name, whole."""
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(self._temporary).chmod(0o666 & ~mask)
+        Path(self._temporary).replace(self._path)

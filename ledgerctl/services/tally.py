@@ -1,0 +1,100 @@
+"""What became of the rows of an import: counted, summed by currency, and the rejected ones kept to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from ledgerctl import errors
+from ledgerctl.core import money
+from ledgerctl.core.decision import Reason
+from ledgerctl.core.model import Account, Chunk, Outcome, Posted, Refused, Rejected
+from ledgerctl.db.imports import Counts
+
+SHOWN_MAX = 100
+"""So many rejected rows are kept to be shown; all are counted."""
+
+_FIELDS = {
+    Reason.DUPLICATE_KEY: "idempotency_key",
+    Reason.IDEMPOTENCY_CONFLICT: "idempotency_key",
+    Reason.CURRENCY_MISMATCH: "currency",
+    Reason.TOO_MANY_DECIMALS: "amount",
+    Reason.AMOUNT_TOO_LARGE: "amount",
+}
+
+
+class Bad(NamedTuple):
+    """A rejected row as it stands in the file, and on which line."""
+
+    rejected: Rejected
+    line: int
+    cells: Sequence[str]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the rows so far. Totals are in minor units by (currency, exponent)."""
+
+    rows: int = 0
+    posted: int = 0
+    replayed: int = 0
+    rejected: int = 0
+    totals: dict[tuple[str, int], int] = field(default_factory=dict)
+    rejects: list[Rejected] = field(default_factory=list)
+    shown_max: int = SHOWN_MAX
+
+    def count(self, chunk: Chunk, outcomes: Sequence[Outcome], accounts: Mapping[str, Account]) -> list[Bad]:
+        """Count a chunk whose requests had these outcomes, and give back the rows that were rejected."""
+        bad: list[Bad] = []
+        decided = iter(outcomes)
+        totals = self.totals
+        for place, row in enumerate(chunk.rows):
+            if isinstance(row, Rejected):
+                bad.append(Bad(row, chunk.lines[place], chunk.cells[place]))
+                continue
+            outcome = next(decided)
+            if isinstance(outcome, Posted):
+                self.posted += 1
+                account, _, units, _ = outcome.entries[1]
+            elif isinstance(outcome, Refused):
+                bad.append(Bad(_rejected(outcome), chunk.lines[place], chunk.cells[place]))
+                continue
+            else:
+                self.replayed += 1
+                account = accounts[row.legs[1].account]
+                units = money.minor(row.legs[1].amount, account.exponent)
+            currency = account.currency, account.exponent
+            totals[currency] = totals.get(currency, 0) + units
+        self.rows += len(chunk.rows)
+        self.rejected += len(bad)
+        self.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
+        return bad
+
+    def copy(self) -> Tally:
+        """For an attempt that may come to nothing."""
+        return replace(self, totals=dict(self.totals), rejects=list(self.rejects))
+
+    def stopped_by(self, bad: Sequence[Bad]) -> Tally:
+        """This tally and the rows that ended the import; the others of their piece were not posted."""
+        tally = self.copy()
+        tally.rejected += len(bad)
+        tally.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
+        return tally
+
+    def counts(self) -> Counts:
+        return Counts(self.rows, self.posted, self.replayed, self.rejected, self.totals_text())
+
+    def totals_text(self) -> dict[str, str]:
+        return {currency: money.text(units, exponent) for (currency, exponent), units in sorted(self.totals.items())}
+
+
+def _rejected(refused: Refused) -> Rejected:
+    error = errors.by_code(refused.reason)(**refused.details)
+    return Rejected(refused.request.import_row or 0, _field(refused), error.code, str(error), error.advice)
+
+
+def _field(refused: Refused) -> str:
+    """The field of the row that the refusal is about."""
+    side = "to" if refused.details.get("account") == refused.request.legs[1].account else "from"
+    return _FIELDS.get(Reason(refused.reason), side)

@@ -7,7 +7,7 @@ _ledgerctl_commands() {
         'currency') echo 'add list' ;;
         'account') echo 'create list show freeze unfreeze close import' ;;
         'transaction') echo 'show' ;;
-        'imports') echo 'list show' ;;
+        'imports') echo 'list show reverse' ;;
         'config') echo 'show' ;;
     esac
 }
@@ -29,6 +29,7 @@ _ledgerctl_options() {
         'account close') echo '--yes -y --confirm' ;;
         'account import') echo '--map --set --delimiter' ;;
         'imports list') echo '--limit' ;;
+        'imports reverse') echo '--reason --dry-run -n --yes -y --confirm' ;;
         'config show') echo '--origin' ;;
     esac
     echo '--config --profile --ledger -l --output -o --actor --color --fields --out --no-header --csv-safe --quiet -q --verbose -v --no-input --debug --version'

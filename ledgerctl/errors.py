@@ -279,6 +279,13 @@ class ImportNotFound(LedgerError):
     hint = "ledgerctl imports list shows them"
 
 
+class ImportNotReversible(LedgerError):
+    code = "IMPORT_NOT_REVERSIBLE"
+    exit_code = Exit.REFUSED
+    message = "{stuck} of the {total} transactions of import {import_id} cannot be reversed; nothing was changed"
+    hint = "clear what stands in the way of the rows named above and run the same command again"
+
+
 class LedgerNotFound(LedgerError):
     code = "LEDGER_NOT_FOUND"
     exit_code = Exit.NOT_FOUND

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "config": {"errors"},
     "core": {"core", "errors"},
     "db": {"db", "core", "config", "errors"},
-    "services": {"services", "db", "core", "config", "errors"},
+    "services": {"services", "db", "core", "config", "errors", "ids"},
     "formats": {"formats", "core", "ids", "errors"},
     "cli": {"cli", "services", "db", "core", "formats", "config", "errors", "ids", "__init__"},
     "__main__": {"cli", "__init__"},

@@ -1,21 +1,26 @@
-"""ledgerctl imports list, imports show: what was imported, when, by whom, and what became of it."""
+"""ledgerctl imports list, show, reverse: what was imported, when, by whom, and what became of it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import ROWS_MAX, Context, Group
-from ledgerctl.errors import Exit, ImportNotFound
+from ledgerctl.errors import Exit, ImportNotFound, ImportNotReversible
+
+if TYPE_CHECKING:
+    from ledgerctl.services.import_reversal import Reversal
 
 COLUMNS = (
     "import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "sha256", "rejects_file",
     "actor", "started_at", "finished_at", "duration_s",
 )  # fmt: skip
 TABLE = ("import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "started_at")
-imports = typer.Typer(cls=Group, help="Look at receipts of imports.")
+REVERSED = ("import_id", "status", "reversed", "replayed", "totals")
+STUCK = ("row", "transaction_id", "code", "message")
+imports = typer.Typer(cls=Group, help="Look at receipts of imports, and reverse them.")
 
 
 def register(root: typer.Typer) -> None:
@@ -44,6 +49,48 @@ def show(
 
     answer = objects.receipt(_found(context, import_id))
     context.obj.show(answer, COLUMNS, head=summary(answer), narrow=TABLE)
+
+
+@imports.command(epilog=output.exits(Exit.REFUSED, Exit.NOT_FOUND, Exit.TRY_AGAIN))
+def reverse(
+    context: Context,
+    import_id: Annotated[str, typer.Argument(metavar="ID", help="The number of the receipt.")],
+    reason: Annotated[str | None, typer.Option(help="Why; it becomes the description of the reversals.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would happen, and undo it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name the protected profile.")] = "",
+) -> None:
+    """Reverse all that an import posted, or nothing: then every row that cannot be reversed is named."""
+    from ledgerctl.cli.progress import bar
+    from ledgerctl.services import import_reversal
+
+    context.obj.prepare(REVERSED)
+    receipt = _found(context, import_id)
+    if not dry_run:
+        question = f"Reverse the {receipt['posted']:,} transactions of import {import_id} ({receipt['file']})?"
+        context.obj.confirm(question, yes=yes, confirm=confirm)
+    with bar(context.obj, "reverse") as progress:
+        done = import_reversal.reverse(context.obj.books, receipt["id"], reason, progress, dry_run=dry_run)
+
+    if done.stuck:
+        context.obj.changes = False
+        rows = [{**stuck._asdict(), "transaction_id": str(stuck.transaction_id)} for stuck in done.stuck]
+        context.obj.show(rows, STUCK)
+        raise ImportNotReversible(import_id=import_id, stuck=len(rows), total=receipt["posted"])
+    if done.replayed and not done.reversed:
+        context.obj.note("it was reversed before; nothing was posted now")
+    context.obj.show(_reversed(done, dry_run=dry_run), REVERSED)
+
+
+def _reversed(done: Reversal, *, dry_run: bool) -> dict[str, Any]:
+    status = "dry-run" if dry_run else "reversed" if done.reversed or not done.replayed else "replayed"
+    return {
+        "import_id": str(done.import_id),
+        "status": status,
+        "reversed": done.reversed,
+        "replayed": done.replayed,
+        "totals": dict(done.totals),
+    }
 
 
 def summary(answer: dict[str, Any]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from ledgerctl.core.model import Request
 from ledgerctl.db.connection import Connection
@@ -34,11 +35,24 @@ TWINS = """
                               AND abs(e.amount) = asked.amount
     JOIN transactions t ON t.ledger_id = %(ledger)s AND t.id = e.transaction_id AND t.fingerprint = asked.fingerprint
                        AND starts_with(t.idempotency_key, %(key)s)
+                       AND NOT EXISTS (SELECT FROM transactions r WHERE r.ledger_id = t.ledger_id AND r.reverses = t.id)
     JOIN imports i ON i.ledger_id = %(ledger)s AND i.id = t.import_id AND i.sha256 <> %(sha256)s
     GROUP BY asked.number
 """
 TWINS_LOOKED_THROUGH = 4_000_000
 """So many entries are looked through at most, whatever the accounts hold."""
+
+
+ACCOUNTS = """
+    SELECT code FROM accounts
+    WHERE ledger_id = %(ledger)s AND id IN (
+        SELECT e.account_id
+        FROM transactions t
+        JOIN transaction_entries e ON e.ledger_id = t.ledger_id AND e.transaction_id = t.id
+        WHERE t.ledger_id = %(ledger)s AND t.import_id = %(import)s
+    )
+"""
+ROWS = "SELECT id, import_row FROM transactions WHERE ledger_id = %s AND import_id = %s ORDER BY import_row DESC"
 
 
 class Counts(NamedTuple):
@@ -96,3 +110,16 @@ def twins(
         "fingerprints": [request.fingerprint for request in requests],
     }
     return dict(conn.execute(TWINS, asked).fetchall())
+
+
+def accounts(conn: Connection, ledger: int, import_id: int) -> list[str]:
+    """The codes of the accounts that an import posted to."""
+    return [code for (code,) in conn.execute(ACCOUNTS, {"ledger": ledger, "import": import_id}).fetchall()]
+
+
+def posted_rows(conn: Connection, ledger: int, import_id: int, size: int) -> Iterator[dict[UUID, int]]:
+    """What an import posted and by which row, the last row first, so many at a time. Within a transaction."""
+    with conn.cursor("posted_rows") as rows:
+        rows.execute(ROWS, [ledger, import_id])
+        while some := rows.fetchmany(size):
+            yield dict(some)

@@ -1,0 +1,138 @@
+"""Reverse all that an import posted, in one transaction: every row or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+from uuid import UUID
+
+from ledgerctl import errors
+from ledgerctl.core import money
+from ledgerctl.core.decision import Facts, decide
+from ledgerctl.core.model import Original, Posted, Refused, Request, Stands, reversal
+from ledgerctl.db import audit, imports, journal, reports
+from ledgerctl.db.connection import Connection, Limits
+from ledgerctl.ids import uuid7s
+from ledgerctl.services.books import Books
+
+CHUNK = 5_000
+
+Progress = Callable[[int, int, int], None]
+"""Told the rows done, the rows there are, and how many of them cannot be reversed."""
+
+
+class Stuck(NamedTuple):
+    """A row that cannot be reversed: its number in the file, its transaction, and why."""
+
+    row: int
+    transaction_id: UUID
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """What was done, or why nothing was. Totals are texts by currency."""
+
+    import_id: int
+    reversed: int = 0
+    replayed: int = 0
+    """Rows that an earlier call of this had reversed."""
+    stuck: list[Stuck] = field(default_factory=list)
+    totals: Mapping[str, str] = field(default_factory=dict)
+
+
+def reversal_key(transaction_id: UUID) -> str:
+    """The key under which an import's transaction is reversed, so that it happens once. Frozen."""
+    return f"r1:{transaction_id}"
+
+
+def reverse(books: Books, import_id: int, reason: str | None, progress: Progress, *, dry_run: bool = False) -> Reversal:
+    """Reverse every transaction of an import; with rows in `stuck`, nothing was changed. ImportNotFound."""
+    database = books.database
+    limit_ms = database.settings.import_timeout_s * 1000
+    limits = Limits(limit_ms, limit_ms, max(database.settings.idle_timeout_ms, 60_000))
+    if dry_run:
+        return database.rehearse(limits, _reverse, books, import_id, reason, progress)
+    try:
+        return database.transact_at_length(limits, _reverse_all, books, import_id, reason, progress)
+    except _Stop as stop:
+        database.transact(_log, books, stop.reversal)
+        return stop.reversal
+
+
+class _Stop(Exception):
+    """Carries what was found out of a transaction that must not be committed."""
+
+    def __init__(self, reversal: Reversal) -> None:
+        self.reversal = reversal
+
+
+def _reverse_all(conn: Connection, books: Books, import_id: int, reason: str | None, progress: Progress) -> Reversal:
+    done = _reverse(conn, books, import_id, reason, progress)
+    if done.stuck:
+        raise _Stop(replace(done, reversed=0, totals={}))
+    _log(conn, books, done)
+    return done
+
+
+def _reverse(conn: Connection, books: Books, import_id: int, reason: str | None, progress: Progress) -> Reversal:
+    """The last row first: each account then passes through the balances that it had, and none below."""
+    ledger = books.ledger
+    receipts = reports.imports(conn, ledger, import_id)
+    if not receipts:
+        raise errors.ImportNotFound(import_id=import_id)
+    held = journal.lock(conn, ledger, imports.accounts(conn, ledger, import_id))
+
+    standings: dict[str, Stands] = dict(held.standings)
+    touched: dict[str, Stands] = {}
+    sums: dict[tuple[str, int], int] = {}
+    stuck: list[Stuck] = []
+    reversed_, replayed = 0, 0
+    for rows in imports.posted_rows(conn, ledger, import_id, CHUNK):
+        known = journal.known(conn, ledger, [reversal_key(transaction) for transaction in rows])
+        replayed += len(known)
+        wanted = [transaction for transaction in rows if reversal_key(transaction) not in known]
+        originals = journal.originals(conn, ledger, wanted)
+        requests = _requests([originals[transaction] for transaction in wanted], reason)
+
+        decision = decide(requests, Facts(held.accounts, standings, {}, originals, held.now))
+        posted = [outcome for outcome in decision.outcomes if isinstance(outcome, Posted)]
+        stuck += [
+            _stuck(rows[transaction], transaction, outcome)
+            for transaction, outcome in zip(wanted, decision.outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        ]
+        for entry in (entry for outcome in posted for entry in outcome.entries if entry.amount > 0):
+            place = entry.account.currency, entry.account.exponent
+            sums[place] = sums.get(place, 0) + entry.amount
+        journal.copy(conn, journal.lines(ledger, posted))
+        standings.update(decision.standings)
+        touched.update(decision.standings)
+        reversed_ += len(posted)
+        progress(reversed_ + replayed + len(stuck), receipts[0]["posted"], len(stuck))
+
+    if touched:
+        journal.move(conn, ledger, held.accounts, touched, held.now)
+    totals = {currency: money.text(units, exponent) for (currency, exponent), units in sorted(sums.items())}
+    return Reversal(import_id, reversed_, replayed, stuck, totals)
+
+
+def _requests(originals: Sequence[Original], reason: str | None) -> list[Request]:
+    return [
+        reversal(new_id, reversal_key(original.id), original, None, reason)
+        for original, new_id in zip(originals, uuid7s(len(originals)), strict=True)
+    ]
+
+
+def _stuck(row: int, transaction: UUID, refused: Refused) -> Stuck:
+    error = errors.by_code(refused.reason)(**refused.details)
+    return Stuck(row, transaction, error.code, str(error))
+
+
+def _log(conn: Connection, books: Books, done: Reversal) -> None:
+    detail = {"reversed": done.reversed, "replayed": done.replayed, "stuck": len(done.stuck)}
+    outcome = "refused" if done.stuck else "posted"
+    line = audit.Line("import reverse", str(done.import_id), outcome, detail)
+    audit.log(conn, books.ledger, books.actor, books.request_id, [line])

@@ -1,0 +1,323 @@
+"""Ways to import: in pieces, past the rows that cannot be posted, only if the file is the one that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from ledgerctl import errors
+from ledgerctl.core.model import Chunk, Rejected, Survey
+from ledgerctl.db import journal
+from ledgerctl.db.connection import Connection
+from ledgerctl.formats.records import Input
+from ledgerctl.formats.transfer_csv import TransferFile, derived_key
+from ledgerctl.services import accounts, importing, payments
+from ledgerctl.services.books import Books
+from ledgerctl.services.controls import Expected
+from ledgerctl.services.importing import Options, Result
+from ledgerctl.services.tally import Bad
+from tests.services.conftest import balances, count, new, transfer
+
+HEADER = "from,to,amount,description"
+Import = Callable[..., Result]
+
+
+class Kept:
+    """Rejected rows, in memory."""
+
+    name = "kept.csv"
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.rows: list[Bad] = []
+
+    def begin(self, _survey: Survey) -> None:
+        self.begun += 1
+        self.rows = []
+
+    def add(self, bad: Bad) -> None:
+        self.rows.append(bad)
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def import_(funded: Books, kept: Kept) -> Import:
+    """Import rows under a header, with the options of an import."""
+
+    def run(rows: str, header: str = HEADER, **options: Any) -> Result:
+        file = TransferFile(Input("in.csv", BytesIO(f"{header}\n{rows}".encode())), {}, {})
+        return importing.run(funded, file, lambda *_: None, kept, Options(**options))
+
+    return run
+
+
+def outcome(result: Result) -> tuple[str, int, int, int]:
+    receipt = result.receipt
+    return receipt["status"], receipt["posted"], receipt["replayed"], receipt["rejected"]
+
+
+def rows(count: int, source: str = "alice", target: str = "bob", amount: str = "1", text: str = "no.") -> str:
+    return "".join(f"{source},{target},{amount},{text} {number}\n" for number in range(count))
+
+
+# -- in pieces -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 50_000])
+def test_in_pieces_every_row_is_posted_once(import_: Import, conn: Connection, size: int) -> None:
+    assert outcome(import_(rows(10), commit_every=size)) == ("complete", 10, 0, 0)
+    assert outcome(import_(rows(10), commit_every=size)) == ("complete", 0, 10, 0)
+
+    assert balances(conn)["bob"] == 110
+    written = "SELECT count(DISTINCT xid8) FROM transactions WHERE import_id IS NOT NULL"
+    assert conn.execute(written).fetchall() == [(-(-10 // size),)]
+
+
+def test_a_piece_with_a_bad_row_is_not_posted_and_ends_the_import(
+    import_: Import, kept: Kept, conn: Connection
+) -> None:
+    text = rows(5) + "alice,nobody,1,wrong\n" + rows(5, text="later")
+
+    result = import_(text, commit_every=2)
+
+    assert outcome(result) == ("partial", 4, 0, 1)
+    assert [(one.rejected.row, one.rejected.code) for one in kept.rows] == [(6, "ACCOUNT_NOT_FOUND")]
+    assert (result.receipt["rows"], result.receipt["rejects_file"]) == (11, "kept.csv")
+    assert balances(conn)["bob"] == 104
+
+
+def test_what_was_left_is_posted_when_the_same_file_comes_again(
+    import_: Import, funded: Books, conn: Connection
+) -> None:
+    text = rows(5) + "alice,dave,1,not yet there\n" + rows(5, text="later")
+    import_(text, commit_every=2)
+    accounts.create(funded, [new("dave")])
+
+    again = import_(text, commit_every=3)
+
+    assert outcome(again) == ("complete", 7, 4, 0)
+    assert [one["posted"] for one in again.earlier] == [4]
+    assert [str(balances(conn)[code]) for code in ("bob", "dave")] == ["110.00", "1.00"]
+
+
+def test_the_receipt_follows_the_pieces(funded: Books, conn: Connection) -> None:
+    class Dying(TransferFile):
+        """A file whose reader dies between two pieces, as a killed process does."""
+
+        def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+            pieces = super().chunks(survey, import_id, size)
+            yield next(pieces)
+            yield next(pieces)
+            raise KeyboardInterrupt
+
+    file = Dying(Input("in.csv", BytesIO(f"{HEADER}\n{rows(7)}".encode())), {}, {})
+    with pytest.raises(KeyboardInterrupt):
+        importing.run(funded, file, lambda *_: None, None, Options(commit_every=2))
+
+    columns = "status, rows, posted, totals, finished_at"
+    assert conn.execute(f"SELECT {columns} FROM imports".encode()).fetchall() == [
+        ("partial", 4, 4, {"EUR": "4.00"}, None)
+    ]
+    assert count(conn, "audit_logs", "action = 'import' AND outcome = 'started'") == 1
+
+
+def test_rows_of_later_pieces_see_what_those_before_them_moved(import_: Import, kept: Kept) -> None:
+    text = rows(3, "alice", "carol", "10") + rows(2, "carol", "bob", "15") + "carol,bob,0.01,one too many\n"
+
+    assert outcome(import_(text, commit_every=1)) == ("partial", 5, 0, 1)
+    assert kept.rows[0].rejected.code == "INSUFFICIENT_FUNDS"
+
+
+@pytest.mark.parametrize("options", [{"commit_every": 1}, {}])
+def test_a_key_that_stands_twice_is_refused_across_pieces_too(
+    import_: Import, kept: Kept, options: dict[str, Any]
+) -> None:
+    header, text = "from,to,amount,idempotency_key", "alice,bob,1,k\nalice,bob,2,m\nalice,bob,1,k\n"
+
+    assert import_(text, header, skip_rejects=True, **options).receipt["posted"] == 2
+    assert import_(text, header, skip_rejects=True, **options).receipt["replayed"] == 2
+    assert [(one.rejected.row, one.rejected.code) for one in kept.rows] == [(3, "DUPLICATE_KEY")]
+
+
+# -- past the rows that cannot be posted -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"commit_every": 2}])
+def test_what_can_be_posted_is_and_the_rest_is_kept_as_it_stands(
+    import_: Import, kept: Kept, conn: Connection, options: dict[str, Any]
+) -> None:
+    text = 'alice,bob,60,a\nalice,bob,60,"b\nb"\nalice,bob,x,c\nalice,bob,40,d\nalice,bob\n'
+
+    result = import_(text, skip_rejects=True, **options)
+
+    assert outcome(result) == ("partial", 2, 0, 3)
+    assert result.receipt["totals"] == {"EUR": "100.00"}
+    assert [(one.rejected.row, one.line, one.cells, one.rejected.code) for one in kept.rows] == [
+        (2, 3, ["alice", "bob", "60", "b\nb"], "INSUFFICIENT_FUNDS"),
+        (3, 5, ["alice", "bob", "x", "c"], "BAD_AMOUNT"),
+        (5, 7, ["alice", "bob"], "BAD_ROW"),
+    ]
+    assert all(one.rejected.hint for one in kept.rows[:2])
+    assert balances(conn)["bob"] == 200
+
+
+def test_a_file_of_which_nothing_can_be_posted_is_refused(import_: Import) -> None:
+    assert outcome(import_(rows(3, "nobody"), skip_rejects=True)) == ("refused", 0, 0, 3)
+
+
+@pytest.mark.parametrize(("options", "posted"), [({}, 0), ({"commit_every": 2}, 4)])
+def test_too_many_rejected_rows_end_the_import(
+    import_: Import, conn: Connection, options: dict[str, Any], posted: int
+) -> None:
+    text = rows(3) + rows(2, "nobody") + rows(200)
+
+    result = import_(text, skip_rejects=True, rejects_max=1, **options)
+
+    assert result.receipt["posted"] == posted
+    assert balances(conn)["bob"] == 100 + posted
+    assert result.receipt["status"] == ("partial" if posted else "refused")
+
+
+def test_an_attempt_that_lost_a_race_starts_its_rejects_anew(
+    funded: Books, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"{HEADER}\nalice,nobody,1,a\nalice,bob,1,b\n".encode()
+    key = derived_key(sha256(text).digest(), 2)
+    copy = journal.copy
+    raced: list[bool] = []
+
+    def racing(*args: Any) -> None:
+        if not raced:
+            raced.append(True)
+            second = Books(replace(funded.database, _open=None), funded.ledger, "main", "other", "r")
+            payments.post_one(second, transfer("opening", "carol", "1", key))
+            second.database.close()
+        copy(*args)
+
+    monkeypatch.setattr(journal, "copy", racing)
+    file = TransferFile(Input("in.csv", BytesIO(text)), {}, {})
+
+    result = importing.run(funded, file, lambda *_: None, kept, Options(skip_rejects=True))
+
+    assert kept.begun == 2
+    assert [one.rejected.code for one in kept.rows] == ["ACCOUNT_NOT_FOUND", "IDEMPOTENCY_CONFLICT"]
+    assert outcome(result) == ("refused", 0, 0, 2)
+
+
+# -- what was expected -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        (Expected(3), "it has 2 rows, not 3"),
+        (Expected(2, {"EUR": Decimal("3.51")}), "its amounts in EUR sum to 3.50, not 3.51"),
+        (Expected(2, {"USD": Decimal(1)}), "its amounts in USD sum to 0, not 1"),
+        (Expected(1, {"EUR": Decimal(3)}), "it has 2 rows, not 1; its amounts in EUR sum to 3.50, not 3"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"commit_every": 1}, {"dry_run": True}])
+def test_a_file_that_was_not_expected_posts_nothing(
+    import_: Import, conn: Connection, expected: Expected, found: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.ControlTotals) as refusal:
+        import_("alice,bob,1.50,a\nalice,bob,2,b\n", expected=expected, **options)
+
+    assert refusal.value.details["found"] == found
+    assert count(conn, "transactions") == 2
+    statuses = [] if options.get("dry_run") else [("refused", 2)]
+    assert conn.execute("SELECT status, rows FROM imports").fetchall() == statuses
+
+
+def test_the_expected_file_is_posted_whether_its_rows_name_the_currency_or_not(import_: Import, funded: Books) -> None:
+    accounts.create(funded, [new("yen", "equity", None, "JPY", 0), new("yen-2", "liability", "0", "JPY", 0)])
+    text = "alice,bob,1.50,EUR\nalice,bob,2,\nyen,yen-2,7,\nyen,yen-2,bad,\n"
+    expected = Expected(4, {"EUR": Decimal("3.5"), "JPY": Decimal(7)})
+
+    result = import_(text, "from,to,amount,currency", skip_rejects=True, expected=expected)
+
+    assert outcome(result) == ("partial", 3, 0, 1)
+
+
+# -- posted before, under other keys ---------------------------------------------------------------------------------
+
+
+def test_a_corrected_copy_of_a_partly_posted_file_is_refused_until_it_is_asked_for_again(
+    import_: Import, conn: Connection
+) -> None:
+    text = rows(6) + "alice,bob,x,typo\n" + rows(2, text="more")
+    first = import_(text, skip_rejects=True)
+    mended = text.replace(",x,", ",5,")
+
+    with pytest.raises(errors.AlreadyPosted) as refusal:
+        import_(mended)
+
+    assert refusal.value.details["import_id"] == first.receipt["id"]
+    assert balances(conn)["bob"] == 108
+    assert outcome(import_(mended, again=True)) == ("complete", 9, 0, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"commit_every": 2}, {"dry_run": True}])
+def test_an_export_that_overlaps_the_last_one_is_refused(import_: Import, options: dict[str, Any]) -> None:
+    import_(rows(10))
+
+    with pytest.raises(errors.AlreadyPosted):
+        import_(rows(15), **options)
+    import_(rows(4, text="new") + rows(3), **options)
+
+
+def test_a_file_mended_after_nothing_of_it_was_posted_is_not_refused(import_: Import) -> None:
+    assert outcome(import_(rows(6) + "alice,bob,x,typo\n")) == ("refused", 0, 0, 1)
+    assert outcome(import_(rows(6) + "alice,bob,5,typo\n")) == ("complete", 7, 0, 0)
+
+
+def test_rows_with_keys_of_their_own_are_payments_of_their_own(import_: Import) -> None:
+    header = "from,to,amount,idempotency_key"
+    import_("".join(f"alice,bob,1,mon-{n}\n" for n in range(5)), header)
+
+    assert outcome(import_("".join(f"alice,bob,1,tue-{n}\n" for n in range(5)), header)) == ("complete", 5, 0, 0)
+
+
+def test_rows_that_were_posted_without_keys_are_not_posted_again_with_them(import_: Import) -> None:
+    import_("alice,bob,1\nbob,carol,2\n", "from,to,amount")
+
+    with pytest.raises(errors.AlreadyPosted):
+        import_("alice,bob,1,k1\nbob,carol,2,k2\n", "from,to,amount,idempotency_key")
+
+
+def test_rows_that_were_reversed_may_be_posted_again(import_: Import, funded: Books) -> None:
+    from ledgerctl.services import import_reversal
+
+    first = import_(rows(5))
+    import_reversal.reverse(funded, first.receipt["id"], None, lambda *_: None)
+
+    assert outcome(import_(rows(6))) == ("complete", 6, 0, 0)
+
+
+def test_a_transfer_like_a_row_that_no_import_posted_does_not_count(import_: Import, funded: Books) -> None:
+    payments.post(funded, [transfer("alice", "bob", "1", description=f"no. {n}") for n in range(5)])
+
+    assert outcome(import_(rows(5))) == ("complete", 5, 0, 0)
+
+
+# -- a dry run -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_what_the_accounts_would_hold_the_largest_move_first(import_: Import, conn: Connection) -> None:
+    result = import_("alice,bob,5,a\nalice,carol,1,b\nalice,nobody,1,c\n" + rows(150, "nobody"), dry_run=True)
+
+    moves = [(move.account.code, move.before, move.after) for move in result.moves]
+    assert moves == [("alice", 10_000, 9_400), ("bob", 10_000, 10_500), ("carol", 0, 100)]
+    assert len(result.tally.rejects) == 151
+    assert all(isinstance(one, Rejected) for one in result.tally.rejects)
+    assert balances(conn)["carol"] == 0

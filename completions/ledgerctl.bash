@@ -21,13 +21,13 @@ _ledgerctl_options() {
         'transfer') echo '--idempotency-key -i --description --reference --effective-at --metadata --dry-run -n' ;;
         'post') echo '--idempotency-key -i --dry-run -n' ;;
         'reverse') echo '--idempotency-key -i --amount --reason --dry-run -n --yes -y --confirm' ;;
-        'import') echo '--map --set --delimiter --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
+        'import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines --explain --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
         'reconcile') echo '--full' ;;
         'currency add') echo '--exponent' ;;
         'account create') echo '--currency --type --name --min-balance --max-balance --metadata' ;;
         'account list') echo '--limit --after --all' ;;
         'account close') echo '--yes -y --confirm' ;;
-        'account import') echo '--map --set --delimiter' ;;
+        'account import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines' ;;
         'imports list') echo '--limit' ;;
         'imports reverse') echo '--reason --dry-run -n --yes -y --confirm' ;;
         'config show') echo '--origin' ;;
@@ -71,7 +71,7 @@ _ledgerctl() {
         word=${COMP_WORDS[place]}
         if [ -n "$skip" ]; then skip=''; continue; fi
         case $word in
-            --actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--delimiter|--description|--effective-at|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--max-balance|--max-rejects|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--rejects|--set|--since|--type|--until|-i|-l|-o) skip=1 ;;
+            --actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) skip=1 ;;
             -*) ;;
             *) [[ " $(_ledgerctl_commands "$path") " == *" $word "* ]] && path="${path:+$path }$word" ;;
         esac
@@ -82,7 +82,7 @@ _ledgerctl() {
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
         --type) COMPREPLY=($(compgen -W 'asset liability equity income expense' -- "$current")); return ;;
         --config|--out|--keep) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--delimiter|--description|--effective-at|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--max-balance|--max-rejects|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--rejects|--set|--since|--type|--until|-i|-l|-o) return ;;
+        --actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) return ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$(_ledgerctl_options "$path")" -- "$current"))

@@ -55,6 +55,19 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportMap:
+    """How the files of one sender are read; `map` and `set` are fields by name, as --map and --set take them."""
+
+    delimiter: str = ","
+    decimal: str = _choice(".", ",")
+    encoding: str = "utf-8"
+    date: str = ""
+    skip_lines: int = _number(0, least=0)
+    map: Mapping[str, str] = field(default_factory=dict)
+    set: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     database: Database = Database()
     ledger: Ledger = Ledger()
@@ -79,6 +92,8 @@ class Configuration:
     profile: str
     profiles: tuple[str, ...]
     origins: Mapping[str, str]
+    maps: Mapping[str, ImportMap] = field(default_factory=dict)
+    """`[import.maps.NAME]` by name."""
 
     def require_database(self) -> None:
         """NotConfigured when nothing says where the books are: a lost configuration must not open a fresh ledger."""
@@ -116,8 +131,9 @@ def load(
     if profile:
         layers.append((f"{found} [profiles.{profile}]", profiles[profile]))
     layers += [("environment", _environment()), ("flag", flags or {})]
+    maps, origins_of_maps = _maps([(origin, layer.get("import", {})) for origin, layer in layers])
     settings, origins = _merge(layers)
-    return Configuration(settings, found, profile, tuple(profiles), origins)
+    return Configuration(settings, found, profile, tuple(profiles), {**origins, **origins_of_maps}, maps)
 
 
 def write(file: Path, url: str) -> None:
@@ -165,6 +181,8 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
     origins: dict[str, str] = {}
     for origin, layer in layers:
         for section, content in layer.items():
+            if section == "import":
+                continue  # see _maps
             if section == "protected" and isinstance(content, bool):
                 protected, origins[section] = content, origin
                 continue
@@ -180,6 +198,35 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
         Database(**values["database"]), Ledger(**values["ledger"]), Output(**values["output"]), protected
     )
     return settings, origins
+
+
+def _maps(layers: Sequence[tuple[str, Any]]) -> tuple[dict[str, ImportMap], dict[str, str]]:
+    """The maps of all layers by name; one of a later layer takes the place of an earlier one's."""
+    maps: dict[str, ImportMap] = {}
+    origins: dict[str, str] = {}
+    for origin, content in layers:
+        tables = content.get("maps", {}) if isinstance(content, Mapping) and not content.keys() - {"maps"} else None
+        if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+            raise BadConfig(detail=f"import holds nothing but tables [import.maps.NAME] ({origin})")
+        for name, table in tables.items():
+            maps[name] = _import_map(f"import.maps.{name}", table, origin)
+            origins |= {f"import.maps.{name}.{key}": origin for key in table}
+    return maps, origins
+
+
+def _import_map(name: str, table: Mapping[str, Any], origin: str) -> ImportMap:
+    known = {one.name: one for one in fields(ImportMap)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise BadConfig(detail=f"there is no setting '{name}.{key}' ({origin})")
+        if key not in ("map", "set"):
+            values[key] = _checked(f"{name}.{key}", known[key], value, origin)
+        elif isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values()):
+            values[key] = dict(value)
+        else:
+            raise BadConfig(detail=f"{name}.{key} must be a table of texts by field ({origin})")
+    return ImportMap(**values)
 
 
 def _checked(name: str, known: Field[Any], value: Any, origin: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,9 @@ def test_the_example_explains_every_setting_with_its_default(tmp_path: Path) -> 
     loaded = config.load(file)
 
     named = {name for name in loaded.origins if name != "protected"}
-    assert named == {f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind)}
+    of_map = {f"import.maps.bank.{one.name}" for one in fields(config.ImportMap)}
+    assert named == of_map | {f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind)}
+    assert replace(loaded.maps["bank"], map={}, set={}) == config.ImportMap()
     for section, kind in SECTIONS.items():
         for one in fields(kind):
             if (section, one.name) not in (("database", "url"), ("ledger", "actor")):
@@ -87,6 +89,13 @@ def test_text_of_the_environment_is_read_in_the_type_of_the_setting(monkeypatch:
         ('[database]\nhost = "x"\n', "database.host"),
         ('[databse]\nurl = "x"\n', "databse"),
         ("protected = 1\n", "protected"),
+        ("[import]\nfile = 1\n", "import holds nothing but tables"),
+        ("[import.maps]\nbank = 1\n", "import holds nothing but tables"),
+        ("[import.maps.bank]\nseparator = ';'\n", "import.maps.bank.separator"),
+        ("[import.maps.bank]\nskip_lines = -1\n", "import.maps.bank.skip_lines"),
+        ("[import.maps.bank]\ndecimal = ';'\n", "import.maps.bank.decimal"),
+        ("[import.maps.bank]\nmap = 'from=x'\n", "import.maps.bank.map"),
+        ("[import.maps.bank.set]\ncurrency = 1\n", "import.maps.bank.set"),
         ("[database\n", "books.toml"),
     ],
 )
@@ -135,3 +144,17 @@ def test_a_new_file_is_its_owners_alone_and_never_replaces_one(tmp_path: Path) -
     assert config.load(file).settings.database.url == 'host="a b" \\ x'
     with pytest.raises(FileExistsError):
         config.write(file, "embedded:other")
+
+
+def test_a_profile_may_have_maps_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "books.toml"
+    file.write_text(
+        "[import.maps.a]\ndelimiter = ';'\n[import.maps.b]\ndate = '%Y'\n"
+        "[profiles.p.import.maps.a]\ndelimiter = '|'\n[profiles.p.import.maps.a.map]\nfrom = 'payer'\n"
+    )
+
+    assert config.load(file).maps["a"] == config.ImportMap(";")
+    assert config.load(file, "p").maps == {
+        "a": config.ImportMap("|", map={"from": "payer"}),
+        "b": config.ImportMap(date="%Y"),
+    }

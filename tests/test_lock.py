@@ -28,4 +28,5 @@ def test_every_dependency_of_the_project_is_locked() -> None:
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     locked = set(re.findall(r"(?m)^([A-Za-z0-9_.\-]+)==", LOCK))
 
-    assert {re.match(r"[A-Za-z0-9_.\-]+", one)[0].lower() for one in wanted} <= locked  # type: ignore[index]  # it matches
+    names = {re.match(r"[A-Za-z0-9_.\-]+", one)[0].lower() for one in wanted}  # type: ignore[index]  # it matches
+    assert {re.sub(r"[-_.]+", "-", name) for name in names} <= locked

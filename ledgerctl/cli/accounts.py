@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ledgerctl.cli import output
+from ledgerctl.cli import options, output
 from ledgerctl.cli.completion import remember_accounts
 from ledgerctl.cli.invocation import ROWS_MAX, Context, Group
 from ledgerctl.errors import Exit
@@ -133,11 +133,14 @@ def close(
 def import_(
     context: Context,
     file: Annotated[str, typer.Argument(help="A CSV file, or - for standard input.")],
-    map_: Annotated[
-        list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN|TEMPLATE", help="May be repeated.")
-    ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="May be repeated.")] = None,
-    delimiter: Annotated[str, typer.Option(help="One character; \\t for a tab.")] = ",",
+    map_: options.Map = None,
+    set_: options.Set = None,
+    map_name: options.MapName = "",
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = None,
+    encoding: options.Encoding = None,
+    date_format: options.DateFormat = None,
+    skip_lines: options.SkipLines = None,
 ) -> None:
     """Create accounts from a CSV file with code,currency and optionally type,name,min_balance,max_balance.
 
@@ -150,9 +153,10 @@ def import_(
     from ledgerctl.services import accounts
 
     books = context.obj.books
-    source, columns, constants, character = files.opened(file, map_, set_, delimiter, account_csv.FIELDS, {})
+    given = options.Given(map_, set_, map_name, delimiter, decimal, encoding, date_format, skip_lines)
+    source, columns, constants, dialect = files.opened(context.obj, file, given, account_csv.FIELDS, {})
     exponents = context.obj.read(tables.exponents)
-    new, rejects, rows = account_csv.read(source, columns, constants, character, exponents)
+    new, rejects, rows = account_csv.read(source, columns, constants, dialect, exponents)
     if rejects:
         files.report(context.obj, rejects)
         raise files.rejection(file, rejects, len(rejects), rows, "no account was created")

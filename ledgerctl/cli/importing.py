@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledgerctl.cli import output
+from ledgerctl.cli import options, output
 from ledgerctl.cli.imports import COLUMNS, TABLE, summary
 from ledgerctl.cli.invocation import Context
 from ledgerctl.errors import BadUsage, Exit
@@ -29,16 +29,17 @@ def register(root: typer.Typer) -> None:
 def import_(
     context: Context,
     file: Annotated[str, typer.Argument(help="A CSV file, or - for standard input.")],
-    map_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="FIELD=COLUMN|TEMPLATE", help="For example to=bank:{bank}:{account}. Repeatable."
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="For example currency=CZK. Repeatable.")
-    ] = None,
-    delimiter: Annotated[str, typer.Option(help="One character; \\t for a tab.")] = ",",
+    map_: options.Map = None,
+    set_: options.Set = None,
+    map_name: options.MapName = "",
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = None,
+    encoding: options.Encoding = None,
+    date_format: options.DateFormat = None,
+    skip_lines: options.SkipLines = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how the first rows would be read; no database is asked.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do it all, show the result, and undo it.")] = False,
     skip_rejects: Annotated[
         bool, typer.Option("--skip-rejects", help="Post what can be posted; the rest goes to the rejects file.")
@@ -70,14 +71,20 @@ def import_(
     effective_at; each is read from the column of its name unless --map or --set say otherwise. Without a key, a row's
     key derives from the file's content and the row's number.
     """
-    from ledgerctl.cli import files
+    from ledgerctl.cli import explaining, files
     from ledgerctl.formats import transfer_csv
     from ledgerctl.formats.rejects import RejectsFile
     from ledgerctl.services.importing import Options
 
+    given = options.Given(map_, set_, map_name, delimiter, decimal, encoding, date_format, skip_lines)
+    if explain:
+        opened = files.opened(context.obj, file, given, transfer_csv.FIELDS, transfer_csv.ALIASES)
+        explaining.explain(context.obj, transfer_csv.TransferFile(*opened))
+        return
+
     context.obj.prepare(COLUMNS)
     books = context.obj.books
-    options = Options(
+    how = Options(
         dry_run=dry_run,
         skip_rejects=skip_rejects,
         rejects_max=max_rejects,
@@ -85,19 +92,17 @@ def import_(
         again=again,
         expected=_expected(expect_rows, expect_total),
     )
-    source, columns, constants, character = files.opened(
-        file, map_, set_, delimiter, transfer_csv.FIELDS, transfer_csv.ALIASES
-    )
-    transfers = transfer_csv.TransferFile(source, columns, constants, character)
+    opened = files.opened(context.obj, file, given, transfer_csv.FIELDS, transfer_csv.ALIASES)
+    transfers = transfer_csv.TransferFile(*opened)
     place = rejects or (_beside(file) if skip_rejects and not dry_run else None)
-    with RejectsFile(Path(place), character) if place else nullcontext() as rejects_file:
-        result = _run(context, books, transfers, rejects_file, options)
+    with RejectsFile(Path(place), transfers.dialect) if place else nullcontext() as rejects_file:
+        result = _run(context, books, transfers, rejects_file, how)
         if rejects_file is not None and result.tally.rejected:
             rejects_file.keep()
-    _show(context, file, result, options, place)
+    _show(context, file, result, how, place)
 
 
-def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, options: Options) -> Result:
+def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, how: Options) -> Result:
     from ledgerctl.cli.progress import bar
     from ledgerctl.services import importing
 
@@ -110,42 +115,42 @@ def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, opti
             shown(rows, total, rejected)
 
         try:
-            return importing.run(books, transfers, progress, rejects_file, options)
+            return importing.run(books, transfers, progress, rejects_file, how)
         except (KeyboardInterrupt, SystemExit):
-            kept = done if options.commit_every and not options.dry_run else 0
+            kept = done if how.commit_every and not how.dry_run else 0
             posted = f"the first {kept:,} rows are done, the others are not" if kept else "nothing was posted"
             output.note(f"interrupted: {posted}; the same command again is safe, and goes on from there")
             raise
 
 
-def _show(context: Context, file: str, result: Result, options: Options, place: str | None) -> None:
+def _show(context: Context, file: str, result: Result, how: Options, place: str | None) -> None:
     from ledgerctl.cli import files
     from ledgerctl.formats import objects
 
     answer = objects.receipt(result.receipt)
     tally = result.tally
-    if options.dry_run:
+    if how.dry_run:
         answer["dry_run"] = True
         answer["balances"] = [_move(move) for move in result.moves[:MOVES_SHOWN]]
         for line in _moves(result.moves):
             context.obj.note(line)
     if tally.rejected:
-        context.obj.changes = bool(answer["posted"]) and not options.dry_run
-        files.report(context.obj, tally.rejects, everything=options.dry_run)
-    _say_what_was_before(context, result, options)
+        context.obj.changes = bool(answer["posted"]) and not how.dry_run
+        files.report(context.obj, tally.rejects, everything=how.dry_run)
+    _say_what_was_before(context, result, how)
     context.obj.show(answer, COLUMNS, head=summary(answer), narrow=TABLE)
     if tally.rejected:
-        consequence, hint = _consequence(answer, options, place)
+        consequence, hint = _consequence(answer, how, place)
         raise files.rejection(file, tally.rejects, tally.rejected, result.receipt["rows"], consequence, hint)
 
 
-def _say_what_was_before(context: Context, result: Result, options: Options) -> None:
+def _say_what_was_before(context: Context, result: Result, how: Options) -> None:
     from ledgerctl.core import times
 
     tally = result.tally
     if not tally.replayed:
         return
-    nothing = f"nothing {'would be' if options.dry_run else 'was'} posted now"
+    nothing = f"nothing {'would be' if how.dry_run else 'was'} posted now"
     earlier = next((one for one in result.earlier if one["posted"]), None)
     if earlier is not None:
         when = times.text(earlier["started_at"].replace(microsecond=0))
@@ -155,14 +160,14 @@ def _say_what_was_before(context: Context, result: Result, options: Options) -> 
         context.obj.note(f"every row was posted before; {nothing}")
 
 
-def _consequence(answer: dict[str, Any], options: Options, place: str | None) -> tuple[str, str]:
+def _consequence(answer: dict[str, Any], how: Options, place: str | None) -> tuple[str, str]:
     """What the rejected rows led to, and what to do."""
-    mend = f"mend the rows in {place} and import that file" if place and options.skip_rejects else ""
-    if options.dry_run:
-        return ("they would be left out" if options.skip_rejects else "nothing would be posted"), ""
+    mend = f"mend the rows in {place} and import that file" if place and how.skip_rejects else ""
+    if how.dry_run:
+        return ("they would be left out" if how.skip_rejects else "nothing would be posted"), ""
     if answer["status"] == "refused":
         return "nothing was posted", ""
-    if options.skip_rejects:
+    if how.skip_rejects:
         return f"{answer['posted']} were posted and {answer['replayed']} had been", mend
     return f"the {answer['posted'] + answer['replayed']} rows before them are posted", ""
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, nothing elsewhere unless asked for."""
+"""Progress on stderr: a bar on a terminal, elsewhere a line now and then, so that a log shows that work goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Progress = Callable[[int, int, int], None]
 @contextmanager
 def bar(invocation: Invocation, what: str) -> Iterator[Progress]:
     """A function to be told (done, total, rejected). Shows itself once the work has taken a second."""
-    if invocation.quiet or not (sys.stderr.isatty() or invocation.verbose):
+    if invocation.quiet:
         yield lambda _done, _total, _rejected: None
     elif sys.stderr.isatty() and not os.environ.get("CI"):
         with _terminal(what) as progress:
@@ -64,6 +64,8 @@ def _lines(what: str) -> Progress:
         now = time.monotonic()
         if now - last >= _LINE_EVERY_S:
             last = now
-            output.note(f"{what}: {done:,} of {total:,}, {rejected} rejected, {done / (now - started):,.0f}/s")
+            rate = done / (now - started)
+            left = f"{(total - done) / rate:,.0f} s left" if rate else "no end in sight"
+            output.note(f"{what}: {done:,} of {total:,}, {rejected:,} rejected, {rate:,.0f}/s, {left}")
 
     return progress

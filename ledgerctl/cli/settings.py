@@ -36,6 +36,11 @@ def show(
             name = f"{section}.{key}" if key else section
             shown = output.masked(value) if name == "database.url" else value
             rows.append({"setting": name, "value": shown, "origin": loaded.origins.get(name, "default")})
+    for name, one in loaded.maps.items():
+        for key, value in asdict(one).items():
+            setting = f"import.maps.{name}.{key}"
+            if setting in loaded.origins:
+                rows.append({"setting": setting, "value": value, "origin": loaded.origins[setting]})
     rows.append({"setting": "profile", "value": loaded.profile, "origin": f"of {', '.join(loaded.profiles) or 'none'}"})
     columns = ("setting", "value", "origin") if origin else ("setting", "value")
     context.obj.show([{name: row[name] for name in columns} for row in rows], columns)

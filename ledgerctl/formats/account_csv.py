@@ -10,6 +10,7 @@ from ledgerctl.core import model, money
 from ledgerctl.core.model import FLOORED, AccountType, NewAccount, Rejected
 from ledgerctl.errors import BadFile, BadText, LedgerError, TooManyDecimals, UnknownCurrency
 from ledgerctl.formats.columns import EmptyColumn, cell
+from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import Input, Records
 
 FIELDS = ("code", "currency", "type", "name", "min_balance", "max_balance")
@@ -54,11 +55,11 @@ def read(
     source: Input,
     columns: Mapping[str, str],
     constants: Mapping[str, str],
-    delimiter: str,
+    dialect: Dialect,
     exponents: Mapping[str, int],
 ) -> tuple[list[NewAccount], list[Rejected], int]:
     """The accounts in order of their first row, the rows that are wrong, and how many rows there are. BadFile."""
-    records = Records(source, delimiter)
+    records = Records(source, dialect)
     cells = {name: cell(source.name, records.header, name, columns, constants) for name in FIELDS}
     for name in REQUIRED:
         if cells[name] is None:
@@ -79,6 +80,8 @@ def read(
             values: dict[str, str | None] = {}
             for field, get in cells.items():
                 values[field] = None if get is None else get(row)
+            for field in ("min_balance", "max_balance"):
+                values[field] = _plain_limit(values[field], field, dialect)
             account = new_account(values, exponents)
         except EmptyColumn as error:
             rejects.append(Rejected(number, error.field, "BAD_TEXT", f"the column '{error.column}' is empty"))
@@ -90,6 +93,11 @@ def read(
             message = f"account '{account.code}' stands in an earlier row with other attributes"
             rejects.append(Rejected(number, None, "ACCOUNT_EXISTS", message))
     return list(accounts.values()), rejects, records.record
+
+
+def _plain_limit(text: str | None, field: str, dialect: Dialect) -> str | None:
+    with _of(field):
+        return text if not text or text == "none" else dialect.amount(text)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def cell(
     if name not in columns:
         return Column(header.index(name)) if name in header else None
     wanted = columns[name]
-    if _PLACE.search(wanted):
+    if is_template(wanted):
         return _template(file, header, name, wanted)
     return Column(_index(file, header, name, wanted))
 
@@ -67,6 +67,10 @@ class Column:
 
     def __call__(self, row: Sequence[str]) -> str | None:
         return row[self.index] or None
+
+
+def is_template(wanted: str) -> bool:
+    return _PLACE.search(wanted) is not None
 
 
 def _template(file: str, header: Sequence[str], name: str, template: str) -> Cell:

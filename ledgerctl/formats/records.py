@@ -1,11 +1,12 @@
 """Records of a delimited file: strictly decoded, hashed while read, never held whole.
 
-The file is read as UTF-8 (a byte order mark is fine) and as RFC 4180 with one delimiter; nothing is guessed. What is
-wrong with the file as a whole is a BadFile that names the record or the line; one bad row is its reader's matter.
+The file is read as UTF-8 (a byte order mark is fine) and as RFC 4180, or as its dialect says; nothing is guessed. What
+is wrong with the file as a whole is a BadFile that names the record or the line; one bad row is its reader's matter.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -21,6 +22,8 @@ from typing import BinaryIO
 
 from ledgerctl.core.money import shown
 from ledgerctl.errors import BadFile
+from ledgerctl.formats import compressed
+from ledgerctl.formats.dialect import PLAIN, Dialect
 
 _FIELD_MAX = 16 * 1024 * 1024  # against a quote that never ends; what a field may hold is judged by its own rule
 _LINE_MAX = 2 * _FIELD_MAX
@@ -37,11 +40,14 @@ class Input:
     name: str
     stream: BinaryIO
 
+    def content(self) -> BinaryIO:
+        """The content from its beginning, decompressed if need be. BadFile, as it is read, when it is damaged."""
+        return compressed.content(self.name, self.stream)
+
     def digest(self) -> bytes:
         """SHA-256 of the whole content."""
-        self.stream.seek(0)
-        whole = sha256()
-        while block := self.stream.read(1 << 20):
+        stream, whole = self.content(), sha256()
+        while block := stream.read(1 << 20):
             whole.update(block)
         return whole.digest()
 
@@ -92,16 +98,18 @@ def _opened(path: str) -> tuple[str, BinaryIO]:
 class Records:
     """One pass over the records of a file. `header` is read at once; iterate for the rows, each a list of cells."""
 
-    def __init__(self, source: Input, delimiter: str = ",") -> None:
+    def __init__(self, source: Input, dialect: Dialect = PLAIN) -> None:
         self._source = source
-        self._hashed = _Hashed(source.stream, self._bad)
-        source.stream.seek(0)
+        self._dialect = dialect
+        self._hashed = _Hashed(source.content(), self._bad)
         self.record = -1
         """The number of the record read last, from 1; the header is 0."""
         self.lines: Sequence[int] = ()
         """On which line of the file each row of the last chunk begins."""
-        text = io.TextIOWrapper(io.BufferedReader(self._hashed, 1 << 20), "utf-8-sig", "strict", newline="")
-        self._reader = csv.reader(chain(self._header_lines(text), text), delimiter=delimiter, strict=True)
+        encoding = "utf-8-sig" if _is_utf8(dialect) else dialect.encoding
+        text = io.TextIOWrapper(io.BufferedReader(self._hashed, 1 << 20), encoding, "strict", newline="")
+        lines = chain(self._header_lines(text), text)
+        self._reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
         self.header = self._header()
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -113,14 +121,14 @@ class Records:
 
     def chunks(self, size: int) -> Iterator[list[list[str]]]:
         """So many rows at a time, which costs a third of one at a time. `record` is that of the last of them."""
-        line = self._reader.line_num + 1
+        line = self._line()
         while rows := self._read(size):
             end = rows.index([]) if [] in rows else len(rows)
             self.record += end
             self.lines = range(line, line + end)
-            if self._reader.line_num - line + 1 != len(rows):
+            if self._line() - line != len(rows):
                 self.lines = list(accumulate([line, *map(_height, rows[: end - 1])]))
-            line = self._reader.line_num + 1
+            line = self._line()
             if end:
                 yield rows[:end]
             if end < len(rows):
@@ -130,6 +138,10 @@ class Records:
     def digest(self) -> bytes:
         """SHA-256 of the bytes of this pass, once it is over."""
         return self._hashed.sha256.digest()
+
+    def _line(self) -> int:
+        """The number of the line that is read next."""
+        return self._dialect.skip_lines + self._reader.line_num + 1
 
     def _header(self) -> list[str]:
         rows = self._read(1)
@@ -154,13 +166,15 @@ class Records:
             place = "the header" if self.record < 0 else f"record {self.record + len(rows) + 1}"
             raise self._bad(f"{place} is not valid CSV: {error}") from None
         except UnicodeDecodeError:
-            raise self._bad(_undecodable(self._source.stream)) from None
+            raise self._bad(_undecodable(self._source.content(), self._dialect)) from None
         except OSError as error:
             raise self._bad((error.strerror or str(error)).lower()) from None
         return rows
 
     def _header_lines(self, text: io.TextIOWrapper) -> Iterator[str]:
         """The lines up to the end of the header; the reader takes the others without a step of ours in between."""
+        for _ in range(self._dialect.skip_lines):
+            text.readline()
         while self.record < 0 and (line := text.readline()):
             if line.endswith("\r"):
                 raise self._bad("its lines end in CR alone; save it with LF or CRLF line ends")
@@ -215,15 +229,18 @@ def _height(row: list[str]) -> int:
     return 1 + sum(len(_LINE_END.findall(cell)) for cell in row)
 
 
-def _undecodable(stream: BinaryIO) -> str:
-    """Which line and byte is not UTF-8."""
-    stream.seek(0)
-    if stream.read(2) in _UTF16:
-        return _IS_UTF16
-    stream.seek(0)
-    for number, line in enumerate(stream, 1):
+def _is_utf8(dialect: Dialect) -> bool:
+    return codecs.lookup(dialect.encoding).name in ("utf-8", "utf-8-sig")
+
+
+def _undecodable(content: BinaryIO, dialect: Dialect) -> str:
+    """Which line and byte is not of the encoding."""
+    encoding, advice = ("UTF-8", "; save it as UTF-8") if _is_utf8(dialect) else (dialect.encoding, "")
+    for number, line in enumerate(content, 1):
+        if number == 1 and line.startswith(_UTF16):
+            return _IS_UTF16
         try:
-            line.decode()
+            line.decode(encoding)
         except UnicodeDecodeError as error:
-            return f"line {number}, byte {error.start + 1} is not UTF-8 (0x{line[error.start]:02x}); save it as UTF-8"
-    return "it is not UTF-8"
+            return f"line {number}, byte {error.start + 1} is not {encoding} (0x{line[error.start]:02x}){advice}"
+    return f"it is not {encoding}"

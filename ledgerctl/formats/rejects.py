@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ledgerctl.core.model import Rejected, Survey
 from ledgerctl.errors import BadUsage
+from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.transfer_csv import derived_key
 
 ADDED = ("_line", "_code", "_message", "_hint")
@@ -36,16 +37,16 @@ class Bad(Protocol):
 class RejectsFile:
     """Written beside its name and renamed when it is kept, so that there is never half of one. Use it as a context."""
 
-    def __init__(self, path: Path, delimiter: str = ",") -> None:
-        """BadUsage when nothing can be written there."""
+    def __init__(self, path: Path, dialect: Dialect = PLAIN) -> None:
+        """In the dialect of the file, so that the same options read both. BadUsage when it cannot be written there."""
         self._path = path
-        self._delimiter = delimiter
+        self._dialect = dialect
         try:
             descriptor, self._temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:
             raise BadUsage(detail=f"the rejects file '{path}' cannot be written: {error.strerror}") from None
-        self._out = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._out, delimiter=delimiter, lineterminator="\n")
+        self._out = os.fdopen(descriptor, "w", encoding=dialect.encoding, errors="backslashreplace", newline="")
+        self._writer = csv.writer(self._out, delimiter=dialect.delimiter, lineterminator="\n")
 
     def __enter__(self) -> RejectsFile:
         return self
@@ -64,6 +65,7 @@ class RejectsFile:
         self._survey = survey
         self._out.seek(0)
         self._out.truncate()
+        self._out.write("\n" * self._dialect.skip_lines)
         self._kept = [place for place, name in enumerate(survey.header) if name not in ADDED]
         key = () if survey.keyed else (KEY,)
         self._writer.writerow([*(survey.header[place] for place in self._kept), *key, *ADDED])

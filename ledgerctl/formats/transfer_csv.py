@@ -19,7 +19,8 @@ from uuid import UUID
 from ledgerctl.core import model, money
 from ledgerctl.core.model import DERIVED, Chunk, Kind, Leg, Rejected, Request, Side, Survey
 from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, FileChanged, LedgerError
-from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell
+from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
+from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.records import Input, Records
 from ledgerctl.formats.sample import Sample
 from ledgerctl.ids import uuid7s
@@ -46,7 +47,7 @@ class TransferFile:
     source: Input
     columns: Mapping[str, str]
     constants: Mapping[str, str]
-    delimiter: str = ","
+    dialect: Dialect = PLAIN
 
     @property
     def name(self) -> str:
@@ -54,7 +55,7 @@ class TransferFile:
 
     def survey(self, *, amounts: bool = False) -> Survey:
         """Hash the file, count its rows, collect its accounts and, if asked, its sums. BadFile."""
-        records = Records(self.source, self.delimiter)
+        records = Records(self.source, self.dialect)
         getters = self._getters(records.header)
         source, target, amount, currency = getters[:4]
         width = len(records.header)
@@ -67,10 +68,10 @@ class TransferFile:
             _collect(accounts, source, whole)
             _collect(accounts, target, whole)
             if amounts:
-                _sum(sums, source, amount, currency, whole)
+                _sum(sums, source, amount, currency, self.dialect, whole)
         sha256 = records.digest()
         keyed, codes = getters[KEY] is not _nothing, frozenset(filter(model.is_account_code, filter(None, accounts)))
-        reader = _Reader(getters, width, keyed, codes, sha256)
+        reader = _Reader(getters, width, keyed, codes, sha256, self.dialect)
         read = [row for one in sample.rows for row in reader.requests([one.row], one.number)]
         return Survey(
             sha256,
@@ -84,13 +85,39 @@ class TransferFile:
 
     def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
         """So many rows at a time. FileChanged at the end if these are not the surveyed bytes."""
-        records = Records(self.source, self.delimiter)
+        records = Records(self.source, self.dialect)
         getters, width = self._getters(records.header), len(records.header)
-        reader = _Reader(getters, width, survey.keyed, survey.accounts, survey.sha256, import_id)
+        reader = _Reader(getters, width, survey.keyed, survey.accounts, survey.sha256, self.dialect, import_id)
         for cells in records.chunks(size):
             yield Chunk(reader.requests(cells, records.record - len(cells) + 1), cells, records.lines)
         if records.digest() != survey.sha256:
             raise FileChanged(file=self.name)
+
+    def head(self, count: int) -> list[Request | Rejected]:
+        """What the first rows say. Reads the whole file once where keys derive from it. BadFile."""
+        records = Records(self.source, self.dialect)
+        getters, width = self._getters(records.header), len(records.header)
+        keyed = getters[KEY] is not _nothing
+        rows = next(records.chunks(count), [])
+        reader = _Reader(getters, width, keyed, frozenset(), b"" if keyed else self.source.digest(), self.dialect)
+        return reader.requests(rows, 1)
+
+    def sources(self) -> dict[str, str]:
+        """Where each field comes from, in words. BadFile."""
+        header = Records(self.source, self.dialect).header
+        self._getters(header)
+        return {name: self._source_of(name, header) for name in FIELDS}
+
+    def _source_of(self, name: str, header: list[str]) -> str:
+        if name in self.constants:
+            return f"always '{self.constants[name]}'"
+        if name in self.columns:
+            wanted = self.columns[name]
+            return f"{'template' if is_template(wanted) else 'column'} '{wanted}'"
+        if name in header:
+            return f"column '{name}'"
+        absent = {"idempotency_key": "derived from the file and the row", "currency": "that of the account"}
+        return absent.get(name, "not in the file")
 
     def _getters(self, header: list[str]) -> list[Cell]:
         """For each field, how to find it in a row."""
@@ -115,6 +142,7 @@ class _Reader:
     accounts: frozenset[str]
     """Codes that are known to be codes."""
     sha256: bytes
+    dialect: Dialect
     import_id: int | None = None
 
     def requests(self, rows: list[list[str]], first: int) -> list[Request | Rejected]:
@@ -147,7 +175,7 @@ class _Reader:
                 field = "to"
                 target = model.account_code(target or "")
             field = "amount"
-            amount = money.parse(written or "")
+            amount = money.parse(self.dialect.amount(written or ""))
             field = "currency"
             if currency:
                 money.currency_code(currency)
@@ -158,6 +186,7 @@ class _Reader:
                 key = derived_key(self.sha256, number)
             field = None
             currency = currency or None
+            effective_at = self.dialect.time(effective_at) if effective_at else None
             return model.request(
                 new_id,
                 key,
@@ -165,7 +194,7 @@ class _Reader:
                 (Leg(source, _DEBIT, amount, currency), Leg(target, _CREDIT, amount, currency)),
                 description or None,
                 reference or None,
-                effective_at or None,
+                effective_at,
                 None,
                 None,
                 self.import_id,
@@ -197,9 +226,14 @@ def _collect(accounts: set[str | None], get: Cell, rows: list[list[str]]) -> Non
 
 
 def _sum(
-    sums: dict[tuple[str | None, str], Decimal], source: Cell, amount: Cell, currency: Cell, rows: list[list[str]]
+    sums: dict[tuple[str | None, str], Decimal],
+    source: Cell,
+    amount: Cell,
+    currency: Cell,
+    dialect: Dialect,
+    rows: list[list[str]],
 ) -> None:
     for row in rows:
         with suppress(EmptyColumn, BadAmount):  # that row will be rejected
             place = currency(row), source(row) or ""
-            sums[place] = money.EXACT.add(sums.get(place, _ZERO), money.parse(amount(row) or ""))
+            sums[place] = money.EXACT.add(sums.get(place, _ZERO), money.parse(dialect.amount(amount(row) or "")))

@@ -10,14 +10,15 @@ import pytest
 from ledgerctl.core.model import NewAccount, Rejected
 from ledgerctl.errors import BadAmount, BadFile, BadText, TooManyDecimals, UnknownCurrency
 from ledgerctl.formats import account_csv
+from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.records import Input
 
 Give = Callable[[bytes | str], Input]
 EXPONENTS = {"EUR": 2, "JPY": 0}
 
 
-def read(source: Input, **constants: str) -> tuple[list[NewAccount], list[Rejected], int]:
-    return account_csv.read(source, {}, constants, ",", EXPONENTS)
+def read(source: Input, dialect: Dialect = PLAIN, **constants: str) -> tuple[list[NewAccount], list[Rejected], int]:
+    return account_csv.read(source, {}, constants, dialect, EXPONENTS)
 
 
 def test_a_row_is_an_account_with_the_defaults_of_its_type(given: Give) -> None:
@@ -99,7 +100,7 @@ def test_a_missing_column_is_named_and_a_constant_stands_in_for_it(given: Give) 
 
 def test_an_empty_part_of_a_template_is_a_bad_row(given: Give) -> None:
     source = given("id,currency\n,EUR\n")
-    _, [reject], _ = account_csv.read(source, {"code": "customers:{id}"}, {}, ",", EXPONENTS)
+    _, [reject], _ = account_csv.read(source, {"code": "customers:{id}"}, {}, PLAIN, EXPONENTS)
 
     assert reject == Rejected(1, "code", "BAD_TEXT", "the column 'id' is empty")
 
@@ -125,3 +126,12 @@ def test_minus_zero_is_zero() -> None:
     account = account_csv.new_account({"code": "a", "currency": "EUR", "min_balance": "-0.00"}, EXPONENTS)
     assert not account.min_balance
     assert not str(account.min_balance).startswith("-")
+
+
+def test_limits_are_read_in_the_dialect_of_the_file(given: Give) -> None:
+    content = "code;currency;min_balance;max_balance\na;EUR;-1.000,50;none\nb;EUR;none;12.50\n"
+
+    [account], [reject], _ = read(given(content), Dialect(";", ","))
+
+    assert (str(account.min_balance), account.max_balance) == ("-1000.50", None)
+    assert (reject.row, reject.field, reject.code) == (2, "max_balance", "BAD_AMOUNT")

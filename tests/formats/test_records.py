@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledgerctl.errors import BadFile
+from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import Input, Records, open_input
 
 Give = Callable[[bytes | str], Input]
@@ -25,7 +26,7 @@ MEGABYTE = 1 << 20
 
 def read(source: Input, delimiter: str = ",") -> list[list[str]]:
     """The header and the rows."""
-    records = Records(source, delimiter)
+    records = Records(source, Dialect(delimiter))
     return [records.header, *records]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ledgerctl.core.model import Rejected, Request, Survey
 from ledgerctl.errors import BadUsage
+from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import open_input
 from ledgerctl.formats.rejects import RejectsFile
 from ledgerctl.formats.transfer_csv import TransferFile, derived_key
@@ -27,7 +28,7 @@ def bad(row: int, *cells: str, field: str | None = "amount") -> Bad:
 
 
 def written(path: Path, about: Survey, *rows: Bad, delimiter: str = ",") -> str:
-    with RejectsFile(path, delimiter) as file:
+    with RejectsFile(path, Dialect(delimiter)) as file:
         file.begin(about)
         for one in rows:
             file.add(one)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ledgerctl.core.model import Rejected, Request
 from ledgerctl.errors import BadFile, FileChanged
+from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile, derived_key
 
@@ -29,7 +30,7 @@ def read(file: TransferFile, size: int = 2) -> list[Request | Rejected]:
 
 
 def keys(source: Input, delimiter: str = ",", **options: dict[str, str]) -> list[str]:
-    file = TransferFile(source, options.get("columns", {}), options.get("constants", {}), delimiter)
+    file = TransferFile(source, options.get("columns", {}), options.get("constants", {}), Dialect(delimiter))
     return [row.key for row in read(file) if isinstance(row, Request)]
 
 
@@ -228,7 +229,7 @@ def test_the_rows_of_a_header_alone_are_none(given: Give) -> None:
 
 
 def test_quoted_semicolon_files_with_crlf_are_read(given: Give) -> None:
-    file = TransferFile(given('"from";to;"amount"\r\n"bank";"alice";1.50\r\nbank;bob;"2"\r\n'), {}, {}, ";")
+    file = TransferFile(given('"from";to;"amount"\r\n"bank";"alice";1.50\r\nbank;bob;"2"\r\n'), {}, {}, Dialect(";"))
     found = read(file)
 
     assert [row.legs[1].account for row in found if isinstance(row, Request)] == ["alice", "bob"]

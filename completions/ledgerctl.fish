@@ -91,7 +91,7 @@ complete -c ledgerctl -n '__ledgerctl_at import' -l max-rejects -r -d 'Give up w
 complete -c ledgerctl -n '__ledgerctl_at import' -l commit-every -r -d 'Commit after each N rows, so that locks are short.'
 complete -c ledgerctl -n '__ledgerctl_at import' -l expect-rows -r -d 'Post nothing unless the file has so many rows.'
 complete -c ledgerctl -n '__ledgerctl_at import' -l expect-total -r -d 'Post nothing unless its amounts sum to this. Repeatable.'
-complete -c ledgerctl -n '__ledgerctl_at import' -l again -d 'Post rows although the same were posted before, under other keys.'
+complete -c ledgerctl -n '__ledgerctl_at import' -l again -d 'Post what was posted before under other keys; decide again on rejected rows.'
 complete -c ledgerctl -n '__ledgerctl_at import' -F
 complete -c ledgerctl -n '__ledgerctl_at reconcile' -l full -d 'Check everything again; today the only way.'
 complete -c ledgerctl -n '__ledgerctl_at help' -a 'exit-codes environment formats idempotency csv'

@@ -265,6 +265,12 @@ class DuplicateKey(Refusal):
 # -- things that are not there, or there already ---------------------------------------------------------------------
 
 
+class RejectedBefore(Refusal):
+    code = "REJECTED_BEFORE"
+    message = "it was rejected by import {import_id} of the same file, which left it out"
+    hint = "mend it in the rejects file of that import, or give --again to decide on it once more"
+
+
 class TransactionNotFound(LedgerError):
     code = "TRANSACTION_NOT_FOUND"
     exit_code = Exit.NOT_FOUND

@@ -62,7 +62,8 @@ def import_(
         typer.Option(metavar="CURRENCY=AMOUNT", help="Post nothing unless its amounts sum to this. Repeatable."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Post rows although the same were posted before, under other keys.")
+        bool,
+        typer.Option("--again", help="Post what was posted before under other keys; decide again on rejected rows."),
     ] = False,
 ) -> None:
     """Post every transfer of a CSV file, or none. The same file is always safe to import again.

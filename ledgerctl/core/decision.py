@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SAME_ACCOUNT = "SAME_ACCOUNT"
     DUPLICATE_KEY = "DUPLICATE_KEY"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    REJECTED_BEFORE = "REJECTED_BEFORE"
     REVERSAL_OF_REVERSAL = "REVERSAL_OF_REVERSAL"
     ALREADY_REVERSED = "ALREADY_REVERSED"
     PARTIAL_REVERSAL = "PARTIAL_REVERSAL"
@@ -66,6 +67,9 @@ class Facts(NamedTuple):
     known: Mapping[str, Earlier]
     originals: Mapping[UUID, Original]
     now: datetime
+    decided_rows: int = 0
+    """Up to which row of this file an earlier import, `decided_by`, has decided: what it left out stays out."""
+    decided_by: int = 0
 
 
 class Decision(NamedTuple):
@@ -129,6 +133,7 @@ def _ordinary(request: Request, facts: Facts, ahead: _Ahead) -> Posted | None:
         or debit.status != _ACTIVE
         or credit.status != _ACTIVE
         or request.reverses is not None
+        or (facts.decided_rows and (request.import_row or 0) <= facts.decided_rows)
         or not money.fits(amount, debit.exponent)
     ):
         return None
@@ -152,6 +157,8 @@ def _judge(request: Request, facts: Facts, ahead: _Ahead) -> Outcome:
     earlier = ahead.known.get(request.key) or facts.known.get(request.key)
     if earlier is not None:
         return _repeated(request, earlier)
+    if request.import_row is not None and request.import_row <= facts.decided_rows:
+        return Refused(request, Reason.REJECTED_BEFORE, {"import_id": facts.decided_by})
 
     if request.reverses is not None:
         refusal = _reversal_refusal(request, facts.originals[request.reverses], ahead)

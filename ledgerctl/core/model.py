@@ -194,6 +194,11 @@ DERIVED = "f1:"
 """How the keys begin that derive from a file, since it brought none."""
 
 
+def derived_prefix(sha256: bytes) -> str:
+    """How those of one file begin; the number of the row follows. Frozen: see `formats.transfer_csv`."""
+    return f"{DERIVED}{sha256.hex()[:32]}:"
+
+
 class Survey(NamedTuple):
     """What the first pass over a file of transfers finds."""
 

@@ -14,9 +14,15 @@ BEGIN = """
     INSERT INTO imports (ledger_id, file, sha256, status, actor) VALUES (%s, %s, %s, %s, %s) RETURNING id
 """
 SAME_FILE = "SELECT id FROM imports WHERE ledger_id = %s AND sha256 = %s"
+DECIDED = """
+    SELECT decided, id FROM imports
+    WHERE ledger_id = %s AND sha256 = %s AND status = 'partial'
+    ORDER BY decided DESC, id
+    LIMIT 1
+"""
 RECORD = """
     UPDATE imports
-    SET status = %s, rows = %s, posted = %s, replayed = %s, rejected = %s, totals = %s, rejects_file = %s,
+    SET status = %s, rows = %s, decided = %s, posted = %s, replayed = %s, rejected = %s, totals = %s, rejects_file = %s,
         finished_at = CASE WHEN %s THEN clock_timestamp() END
     WHERE ledger_id = %s AND id = %s
 """
@@ -35,8 +41,9 @@ TWINS = """
                               AND abs(e.amount) = asked.amount
     JOIN transactions t ON t.ledger_id = %(ledger)s AND t.id = e.transaction_id AND t.fingerprint = asked.fingerprint
                        AND starts_with(t.idempotency_key, %(key)s)
+                       AND NOT starts_with(t.idempotency_key, %(own)s)
                        AND NOT EXISTS (SELECT FROM transactions r WHERE r.ledger_id = t.ledger_id AND r.reverses = t.id)
-    JOIN imports i ON i.ledger_id = %(ledger)s AND i.id = t.import_id AND i.sha256 <> %(sha256)s
+                       AND t.import_id IS NOT NULL
     GROUP BY asked.number
 """
 TWINS_LOOKED_THROUGH = 4_000_000
@@ -56,9 +63,10 @@ ROWS = "SELECT id, import_row FROM transactions WHERE ledger_id = %s AND import_
 
 
 class Counts(NamedTuple):
-    """What a receipt says of the rows so far; totals are texts by currency."""
+    """What a receipt says: the rows of the file, those decided for good, and what became of them. Totals are texts."""
 
     rows: int
+    decided: int
     posted: int
     replayed: int
     rejected: int
@@ -76,6 +84,12 @@ def same_file(conn: Connection, ledger: int, sha256: bytes) -> set[int | None]:
     return {import_id for (import_id,) in conn.execute(SAME_FILE, [ledger, sha256]).fetchall()}
 
 
+def decided(conn: Connection, ledger: int, sha256: bytes) -> tuple[int, int]:
+    """Up to which row an import that left rows out has decided a file of these bytes, and which one did; else 0, 0."""
+    found = conn.execute(DECIDED, [ledger, sha256]).fetchone()
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
+
+
 def record(
     conn: Connection,
     ledger: int,
@@ -87,21 +101,21 @@ def record(
     finished: bool,
 ) -> None:
     """What the receipt says now; `finished` closes it."""
-    rows = [counts.rows, counts.posted, counts.replayed, counts.rejected, json.dumps(counts.totals)]
+    rows = [counts.rows, counts.decided, counts.posted, counts.replayed, counts.rejected, json.dumps(counts.totals)]
     conn.execute(RECORD, [status, *rows, rejects_file, finished, ledger, import_id])
 
 
 def twins(
-    conn: Connection, ledger: int, requests: Sequence[Request], *, not_of: bytes, key_prefix: str = ""
+    conn: Connection, ledger: int, requests: Sequence[Request], *, own_prefix: str, key_prefix: str = ""
 ) -> dict[int, int]:
     """Which of the requests, by their place from 1, are just like a row that an import posted, and which import it was.
 
-    Imports of the file with the hash `not_of` do not count, nor rows whose key begins otherwise.
+    Rows whose key begins with `own_prefix` do not count, nor do those whose key does not begin with `key_prefix`.
     """
     accounts = {min(request.legs[0].account, request.legs[1].account) for request in requests}
     asked = {
         "ledger": ledger,
-        "sha256": not_of,
+        "own": own_prefix,
         "key": key_prefix,
         "last": TWINS_LOOKED_THROUGH // max(len(accounts), 1),
         "debits": [request.legs[0].account for request in requests],

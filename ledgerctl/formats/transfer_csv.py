@@ -17,7 +17,7 @@ from operator import itemgetter
 from uuid import UUID
 
 from ledgerctl.core import model, money
-from ledgerctl.core.model import DERIVED, Chunk, Kind, Leg, Rejected, Request, Side, Survey
+from ledgerctl.core.model import Chunk, Kind, Leg, Rejected, Request, Side, Survey, derived_prefix
 from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, FileChanged, LedgerError
 from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
 from ledgerctl.formats.dialect import PLAIN, Dialect
@@ -37,7 +37,7 @@ _TRANSFER, _DEBIT, _CREDIT = Kind.TRANSFER, Side.DEBIT, Side.CREDIT
 
 def derived_key(sha256: bytes, row: int) -> str:
     """The key of a row that has none of its own. Frozen: see the module."""
-    return f"{DERIVED}{sha256.hex()[:32]}:{row}"
+    return f"{derived_prefix(sha256)}{row}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ledgerctl import errors
 from ledgerctl.core import money
-from ledgerctl.core.model import DERIVED, Survey
+from ledgerctl.core.model import DERIVED, Survey, derived_prefix
 from ledgerctl.db import accounts, imports, journal
 from ledgerctl.db.connection import Connection
 
@@ -47,7 +47,7 @@ def require_new(conn: Connection, ledger: int, file: str, survey: Survey) -> Non
     if not new:
         return
     prefix = DERIVED if survey.keyed else ""
-    twins = imports.twins(conn, ledger, new, not_of=survey.sha256, key_prefix=prefix)
+    twins = imports.twins(conn, ledger, new, own_prefix=derived_prefix(survey.sha256), key_prefix=prefix)
     if 2 * len(twins) <= len(new):
         return
     [(import_id, _)] = Counter(twins.values()).most_common(1)

@@ -65,7 +65,8 @@ class Options:
     commit_every: int | None = None
     """Commit each time so many rows are decided."""
     again: bool = False
-    """Post rows even though most of them seem to have been posted before, under other keys."""
+    """Post rows even though most of them seem to have been posted before, under other keys, and decide once more on
+    those that an earlier import of the file left out."""
     expected: Expected = field(default_factory=Expected)
 
 
@@ -196,6 +197,7 @@ def _copy_all(conn: Connection, task: _Import, tally: Tally) -> tuple[int, Tally
     task.rejects.begin(survey)
     held = journal.lock(conn, ledger, survey.accounts)
     replays = Replays(imports.same_file(conn, ledger, survey.sha256))  # under the locks: it may be running twice
+    decided = _decided(conn, task)
     import_id = imports.begin(conn, ledger, task.file.name, survey.sha256, task.books.actor, "running")
 
     standings: dict[str, Stands] = dict(held.standings)
@@ -203,7 +205,7 @@ def _copy_all(conn: Connection, task: _Import, tally: Tally) -> tuple[int, Tally
     ahead: Mapping[str, Earlier] = {}
     with Worker(conn) as server:
         for chunk, known in _with_keys(server, conn, ledger, task.file.chunks(survey, import_id, CHUNK)):
-            facts = Facts(held.accounts, standings, {**known, **ahead}, {}, held.now)
+            facts = Facts(held.accounts, standings, {**known, **ahead}, {}, held.now, *decided)
             decision = decide(_requests(chunk), facts)
             ahead = decision.known  # these are written after the keys of the next chunk were looked up
             outcomes = replays.judged(decision.outcomes)
@@ -294,7 +296,7 @@ def _post_piece(
     held = journal.lock(conn, ledger, {leg.account for request in requests for leg in request.legs})
     known = journal.known(conn, ledger, [request.key for request in requests])
 
-    decision = decide(requests, Facts(held.accounts, held.standings, known, {}, held.now))
+    decision = decide(requests, Facts(held.accounts, held.standings, known, {}, held.now, *_decided(conn, task)))
     outcomes = _explained(conn, ledger, replays.judged(decision.outcomes))
     bad = tally.count(chunk, outcomes, held.accounts)
     if bad and not task.options.skip_rejects:
@@ -318,6 +320,11 @@ def _requests(chunk: Chunk) -> list[Request]:
 
 def _posted(decision: Decision) -> list[Posted]:
     return [outcome for outcome in decision.outcomes if isinstance(outcome, Posted)]
+
+
+def _decided(conn: Connection, task: _Import) -> tuple[int, int]:
+    """Asked under the locks: somebody else may be importing the same file. See `Facts`."""
+    return (0, 0) if task.options.again else imports.decided(conn, task.books.ledger, task.survey.sha256)
 
 
 def _too_many(task: _Import, tally: Tally) -> bool:
@@ -364,7 +371,7 @@ def _record_refusal(conn: Connection, task: _Import, tally: Tally, reason: str) 
     """After the rollback: a receipt and an audit row that say what was tried."""
     books, survey = task.books, task.survey
     import_id = imports.begin(conn, books.ledger, task.file.name, survey.sha256, books.actor, "refused")
-    counts = tally.counts()._replace(rows=survey.rows, posted=0)
+    counts = tally.counts()._replace(rows=survey.rows, decided=0, posted=0)
     rejects_file = task.rejects.name if tally.rejected else None
     imports.record(conn, books.ledger, import_id, "refused", counts, rejects_file=rejects_file, finished=True)
     _log(conn, task, import_id, "refused", tally, {"reason": reason})

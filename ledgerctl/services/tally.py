@@ -15,7 +15,8 @@ from ledgerctl.db.imports import Counts
 SHOWN_MAX = 100
 """So many rejected rows are kept to be shown; all are counted."""
 
-_FIELDS = {
+_FIELDS: dict[Reason, str | None] = {
+    Reason.REJECTED_BEFORE: None,
     Reason.DUPLICATE_KEY: "idempotency_key",
     Reason.IDEMPOTENCY_CONFLICT: "idempotency_key",
     Reason.CURRENCY_MISMATCH: "currency",
@@ -83,7 +84,7 @@ class Tally:
         return tally
 
     def counts(self) -> Counts:
-        return Counts(self.rows, self.posted, self.replayed, self.rejected, self.totals_text())
+        return Counts(self.rows, self.rows, self.posted, self.replayed, self.rejected, self.totals_text())
 
     def totals_text(self) -> dict[str, str]:
         return {currency: money.text(units, exponent) for (currency, exponent), units in sorted(self.totals.items())}
@@ -94,7 +95,7 @@ def _rejected(refused: Refused) -> Rejected:
     return Rejected(refused.request.import_row or 0, _field(refused), error.code, str(error), error.advice)
 
 
-def _field(refused: Refused) -> str:
+def _field(refused: Refused) -> str | None:
     """The field of the row that the refusal is about."""
     side = "to" if refused.details.get("account") == refused.request.legs[1].account else "from"
     return _FIELDS.get(Reason(refused.reason), side)

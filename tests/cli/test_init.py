@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ledgerctl.db.migrate import HEAD
 from ledgerctl.errors import Exit
 from tests.conftest import Run
 
@@ -86,7 +87,7 @@ def test_init_creates_the_database_that_the_url_names(
     try:
         done = in_process("init", "--database-url", make_conninfo(server, dbname=name))
         assert done.code == Exit.DONE
-        assert in_process("db", "status", "--fields", "schema,needed", "--no-header").out.split() == ["0001", "0001"]
+        assert in_process("db", "status", "--fields", "schema,needed", "--no-header").out.split() == [HEAD, HEAD]
     finally:
         with psycopg.connect(server, autocommit=True) as conn:
             conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -105,6 +105,7 @@ TABLE = [
     (Reason.DUPLICATE_KEY, transfer("alice", "bob", "5", key="imported", import_id=7, import_row=2)),
     (Reason.IDEMPOTENCY_CONFLICT, transfer("alice", "bob", "6", key="used")),
     (Reason.IDEMPOTENCY_CONFLICT, transfer("alice", "bob", "5", key="used", description="other")),
+    (Reason.REJECTED_BEFORE, transfer("alice", "bob", "5", key="left out", import_id=8, import_row=3)),
     (Reason.REVERSAL_OF_REVERSAL, reverse(REVERSAL)),
     (Reason.ALREADY_REVERSED, reverse(REVERSED)),
     (Reason.PARTIAL_REVERSAL, reverse(PAID, "10.01")),
@@ -132,7 +133,7 @@ def judged(asked: Request, *, used: tuple[Known, ...] = ()) -> Any:
     earlier = (known(transfer("alice", "bob", "5", key="used")), known(GOOD, key="imported", import_id=7, import_row=1))
     base = facts(*earlier, *used, huge=HUGE)
     standings = {**STANDINGS, "huge": Standing(10**32 - 1, 1)}
-    [outcome] = decide([asked], base._replace(standings=standings)).outcomes
+    [outcome] = decide([asked], base._replace(standings=standings, decided_rows=3, decided_by=6)).outcomes
     return outcome
 
 
@@ -143,6 +144,12 @@ def test_a_request_is_refused_for_its_reason(reason: Reason, asked: Request) -> 
     assert isinstance(outcome, Refused)
     assert outcome.reason == reason
     assert str(errors.by_code(outcome.reason)(**outcome.details))
+
+
+def test_rows_beyond_those_that_were_decided_before_are_decided_now() -> None:
+    asked = transfer("alice", "bob", "5", key="the next", import_id=8, import_row=4)
+
+    assert isinstance(judged(asked), Posted)
 
 
 def test_every_reason_occurs_in_the_order_of_precedence() -> None:

@@ -214,6 +214,44 @@ def test_an_attempt_that_lost_a_race_starts_its_rejects_anew(
     assert outcome(result) == ("refused", 0, 0, 2)
 
 
+def test_what_was_left_out_stays_out_until_it_is_asked_for_again(
+    import_: Import, funded: Books, kept: Kept, conn: Connection
+) -> None:
+    text = "carol,bob,5,too early\n" + rows(3, "alice", "carol", "10")
+    for options in ({}, {"commit_every": 2}, {"commit_every": 2}):
+        import_(text, skip_rejects=True, **options)
+    assert [one.rejected.code for one in kept.rows] == ["REJECTED_BEFORE"]
+    assert outcome(import_(text)) == ("refused", 0, 3, 1)
+    assert balances(conn)["carol"] == 30
+
+    assert outcome(import_(text, again=True)) == ("complete", 1, 3, 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_an_import_that_died_ends_as_if_it_had_not(
+    funded: Books, conn: Connection, import_: Import, kept: Kept, size: int
+) -> None:
+    """The first row could be posted once the second is; it was decided before that."""
+    text = "carol,bob,5,too early\n" + rows(3, "alice", "carol", "10") + "carol,nobody,1,wrong\n" + rows(2)
+
+    class Dying(TransferFile):
+        def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+            pieces = super().chunks(survey, import_id, size)
+            yield next(pieces)
+            yield next(pieces)
+            raise KeyboardInterrupt
+
+    file = Dying(Input("in.csv", BytesIO(f"{HEADER}\n{text}".encode())), {}, {})
+    with pytest.raises(KeyboardInterrupt):
+        importing.run(funded, file, lambda *_: None, None, Options(commit_every=size, skip_rejects=True))
+
+    result = import_(text, commit_every=size, skip_rejects=True)
+
+    assert result.receipt["rejected"] == 2
+    assert [one.rejected.row for one in kept.rows] == [1, 5]
+    assert [str(balances(conn)[code]) for code in ("alice", "bob", "carol")] == ["68.00", "102.00", "30.00"]
+
+
 # -- what was expected -----------------------------------------------------------------------------------------------
 
 

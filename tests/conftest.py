@@ -28,6 +28,10 @@ _DIRECTORY = "LEDGERCTL_TEST_DIRECTORY"
 _TEMPLATE = "template_books"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=3, metavar="N", help="imports to kill in each way to commit")
+
+
 def pytest_configure() -> None:
     """The first process names the directory; the workers inherit the name."""
     os.environ.setdefault(_DIRECTORY, str(Path(tempfile.gettempdir()) / f"ledgerctl-tests-{uuid4().hex[:12]}"))

@@ -23,10 +23,10 @@ def uuid7s(count: int) -> list[UUID]:
     start = (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | _VARIANT
     drawn = os.urandom(_RANDOM * count)
     tails = sorted(int.from_bytes(drawn[at : at + _RANDOM], "big") & _TAIL for at in range(0, len(drawn), _RANDOM))
-    return [_uuid(start | (tail >> 62) << 64 | tail & _LOW) for tail in tails]
+    return [uuid_of(start | (tail >> 62) << 64 | tail & _LOW) for tail in tails]
 
 
-def _uuid(number: int) -> UUID:
+def uuid_of(number: int) -> UUID:
     """UUID(int=number) without asking again what it may be made of, which takes three times as long."""
     made = object.__new__(UUID)
     object.__setattr__(made, "int", number)

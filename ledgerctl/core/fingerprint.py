@@ -16,7 +16,7 @@ was not sent is a single `-`: an absent currency is not the account's currency, 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from uuid import UUID
@@ -32,7 +32,7 @@ _Leg = tuple[str, str, Decimal, str | None]
 
 def fingerprint(
     kind: str,
-    legs: Iterable[_Leg],
+    legs: Sequence[_Leg],
     description: str | None,
     reference: str | None,
     effective_at: str | None,
@@ -40,22 +40,51 @@ def fingerprint(
     reverses: UUID | None,
 ) -> bytes:
     """32 bytes. `effective_at` is the text that the caller sent, not what it was read as."""
-    sides = sorted([(account, side, canonical(amount), currency or "") for account, side, amount, currency in legs])
-    rest = [description, reference, effective_at]
-    rest.append(None if metadata is None else str(len(metadata)))
-    rest += [text for pair in sorted((metadata or {}).items()) for text in pair]
-    rest.append(None if reverses is None else str(reverses))
-    encoding = _encoded(kind, sides, rest)
+    encoding = _encoded(kind, legs, description, reference, effective_at, metadata, reverses)
     if not encoding.isascii():  # else every text is in its normal form
-        normal = [tuple([unicodedata.normalize("NFC", text) for text in side]) for side in sides]
-        encoding = _encoded(kind, normal, [text and unicodedata.normalize("NFC", text) for text in rest])
+        encoding = _encoded(
+            kind,
+            [(_nfc(account) or "", side, amount, _nfc(currency)) for account, side, amount, currency in legs],
+            _nfc(description),
+            _nfc(reference),
+            _nfc(effective_at),
+            None if metadata is None else {_nfc(key) or "": _nfc(value) or "" for key, value in metadata.items()},
+            reverses,
+        )
     return sha256(encoding.encode()).digest()
 
 
-def _encoded(kind: str, sides: Sequence[tuple[str, ...]], rest: Iterable[str | None]) -> str:
-    parts = [f"{_HEAD}{len(kind)}:{kind}{len(str(len(sides)))}:{len(sides)}"]
-    for account, side, amount, currency in sides:
-        of_account = f"{len(currency)}:{currency}" if currency else "-"
-        parts.append(f"{len(account)}:{account}{len(side)}:{side}{len(amount)}:{amount}{of_account}")
-    parts += ["-" if text is None else f"{len(text)}:{text}" for text in rest]
-    return "".join(parts)
+def _encoded(
+    kind: str,
+    legs: Sequence[_Leg],
+    description: str | None,
+    reference: str | None,
+    effective_at: str | None,
+    metadata: Mapping[str, str] | None,
+    reverses: UUID | None,
+) -> str:
+    # Written out where a row of a file comes by: a call for each field would take as long again.
+    sides = []
+    for account, side, amount, currency in legs:
+        text = canonical(amount)
+        of_account = "-" if currency is None else f"{len(currency)}:{currency}"
+        encoded = f"{len(account)}:{account}{len(side)}:{side}{len(text)}:{text}{of_account}"
+        sides.append((account, side, text, currency or "", encoded))
+    sides.sort()
+    number = str(len(sides))
+    beginning = (
+        f"{_HEAD}{len(kind)}:{kind}{len(number)}:{number}{''.join([side[4] for side in sides])}"
+        f"{'-' if description is None else f'{len(description)}:{description}'}"
+        f"{'-' if reference is None else f'{len(reference)}:{reference}'}"
+        f"{'-' if effective_at is None else f'{len(effective_at)}:{effective_at}'}"
+    )
+    if metadata is None and reverses is None:
+        return f"{beginning}--"
+    pairs = [text for pair in sorted((metadata or {}).items()) for text in pair]
+    count = None if metadata is None else str(len(metadata))
+    rest = [count, *pairs, None if reverses is None else str(reverses)]
+    return beginning + "".join(["-" if text is None else f"{len(text)}:{text}" for text in rest])
+
+
+def _nfc(text: str | None) -> str | None:
+    return None if text is None else unicodedata.normalize("NFC", text)

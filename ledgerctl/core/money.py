@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Clamped, Context, Decimal, DivisionByZero, FloatOperation, Inexact, InvalidOperation, Overflow
+from functools import lru_cache
 
 from ledgerctl.errors import BadAmount, BadText
 
@@ -56,6 +57,7 @@ def parse_with_currency(text: str) -> tuple[Decimal, str | None]:
     return parse(text), None
 
 
+@lru_cache(maxsize=256)
 def is_currency_code(text: str) -> bool:
     """Three to twelve capitals and digits, starting with a letter: EUR, BTC, POINTS."""
     return _CURRENCY.fullmatch(text) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -19,8 +19,10 @@ class Replays:
     _rows: dict[int, bytearray] = field(default_factory=dict)
     _keys: set[str] = field(default_factory=set)
 
-    def judged(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    def judged(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes in order, with a row that repeats an earlier row of its own file refused."""
+        if Replayed not in set(map(type, outcomes)):
+            return outcomes
         return [
             Refused(outcome.request, Reason.DUPLICATE_KEY, {"key": outcome.request.key}, outcome.known)
             if isinstance(outcome, Replayed) and self._repeated(outcome)

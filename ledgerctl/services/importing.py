@@ -28,7 +28,7 @@ from ledgerctl.services.controls import Expected
 from ledgerctl.services.tally import Bad, Tally
 
 CHUNK = 5_000
-PIECE_MAX = 50_000
+PIECE_MAX = 25_000
 """So many rows may be committed at once at most: they are held in memory."""
 
 Progress = Callable[[int, int, int], None]
@@ -203,15 +203,16 @@ def _copy_all(conn: Connection, task: _Import, tally: Tally) -> tuple[int, Tally
     standings: dict[str, Stands] = dict(held.standings)
     touched: dict[str, Stands] = {}
     ahead: Mapping[str, Earlier] = {}
+    chunks = task.file.chunks(survey, import_id, CHUNK)  # before the thread: it may fork
     with Worker(conn) as server:
-        for chunk, known in _with_keys(server, conn, ledger, task.file.chunks(survey, import_id, CHUNK)):
+        for chunk, known in _with_keys(server, conn, ledger, chunks):
             facts = Facts(held.accounts, standings, {**known, **ahead}, {}, held.now, *decided)
             decision = decide(_requests(chunk), facts)
             ahead = decision.known  # these are written after the keys of the next chunk were looked up
             outcomes = replays.judged(decision.outcomes)
             server.tell(journal.copy, conn, journal.lines(ledger, _posted(decision)))
 
-            if any(isinstance(outcome, Refused) for outcome in outcomes):
+            if Refused in set(map(type, outcomes)):
                 outcomes = server.ask(_explained, conn, ledger, outcomes).result()
             for bad in tally.count(chunk, outcomes, held.accounts):
                 task.rejects.add(bad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ledgerctl import errors
 from ledgerctl.core import money
@@ -47,19 +47,22 @@ class Tally:
 
     def count(self, chunk: Chunk, outcomes: Sequence[Outcome], accounts: Mapping[str, Account]) -> list[Bad]:
         """Count a chunk whose requests had these outcomes, and give back the rows that were rejected."""
+        if len(outcomes) == len(chunk.rows) and set(map(type, outcomes)) == {Posted}:
+            self._count_posted(cast(Sequence[Posted], outcomes))
+            return []
         bad: list[Bad] = []
         decided = iter(outcomes)
         totals = self.totals
         for place, row in enumerate(chunk.rows):
             if isinstance(row, Rejected):
-                bad.append(Bad(row, chunk.lines[place], chunk.cells[place]))
+                bad.append(Bad(row, chunk.lines[place], chunk.cells[place] if chunk.cells else ()))
                 continue
             outcome = next(decided)
             if isinstance(outcome, Posted):
                 self.posted += 1
                 account, _, units, _ = outcome.entries[1]
             elif isinstance(outcome, Refused):
-                bad.append(Bad(_rejected(outcome), chunk.lines[place], chunk.cells[place]))
+                bad.append(Bad(_rejected(outcome), chunk.lines[place], chunk.cells[place] if chunk.cells else ()))
                 continue
             else:
                 self.replayed += 1
@@ -71,6 +74,23 @@ class Tally:
         self.rejected += len(bad)
         self.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
         return bad
+
+    def _count_posted(self, outcomes: Sequence[Posted]) -> None:
+        """Like `count`, for the usual chunk."""
+        sums: dict[str, int] = {}
+        exponents: dict[str, int] = {}
+        for _, _, entries in outcomes:
+            account, _, units, _ = entries[1]
+            currency = account.currency
+            if currency in sums:
+                sums[currency] += units
+            else:
+                sums[currency], exponents[currency] = units, account.exponent
+        for currency, units in sums.items():
+            place = currency, exponents[currency]
+            self.totals[place] = self.totals.get(place, 0) + units
+        self.rows += len(outcomes)
+        self.posted += len(outcomes)
 
     def copy(self) -> Tally:
         """For an attempt that may come to nothing."""

@@ -44,44 +44,39 @@ class ReadAhead:
     def survey(self, *, amounts: bool = False) -> Survey:
         return self.file.survey(amounts=amounts)
 
-    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
         """Like those of the file, with its errors. A process with several threads is not forked: it reads itself."""
         if survey.rows < ROWS_MIN or not hasattr(os, "fork") or threading.active_count() > 1:
-            return self.file.chunks(survey, import_id, size)
-        ahead = self._ahead(survey, import_id, size)
+            return self.file.chunks(survey, import_id, size, first)
+        ahead = self._ahead(survey, import_id, size, first)
         next(ahead)  # forks now, while the caller has not yet started a thread
         return ahead
 
-    def _ahead(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+    def _ahead(self, survey: Survey, import_id: int, size: int, first: int | None) -> Iterator[Chunk]:
         """An empty chunk when the second process runs; then those of the file."""
         receiving, sending = os.pipe()
         reader = os.fork()
         if reader == 0:
             os.close(receiving)
-            self._send_all(sending, survey, size)
+            self._send_all(sending, survey, size, first)
         os.close(sending)
         try:
             with os.fdopen(receiving, "rb", buffering=0) as stream:
                 yield Chunk([], [], ())
-                while (message := _received(stream)) is not None:
-                    if isinstance(message, str):
-                        raise RuntimeError(f"the process that reads the file failed:\n{message}")
-                    if len(message) == 2:
-                        code, details = message
-                        raise errors.by_code(code)(**details)
-                    rows, cells, lines = message
-                    yield Chunk([_row(row, import_id) for row in rows], cells, lines)
+                while (chunk := _chunk(_received(stream), import_id)) is not None:
+                    yield chunk
+                    del chunk  # not held while the next is made
         finally:
             os.kill(reader, signal.SIGKILL)
             os.waitpid(reader, 0)
 
-    def _send_all(self, sending: int, survey: Survey, size: int) -> NoReturn:
+    def _send_all(self, sending: int, survey: Survey, size: int, first: int | None) -> NoReturn:
         """All of the second process. It owns nothing but its end of the pipe, and leaves nothing to be cleaned up."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the first process decides what it means
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         gc.disable()
         try:
-            for chunk in self.file.chunks(survey, 0, size):
+            for chunk in self.file.chunks(survey, 0, size, first):
                 cells = chunk.cells if self.cells else []
                 _send(sending, ([_plain(row) for row in chunk.rows], cells, list(chunk.lines)))
             _send(sending, None)
@@ -116,6 +111,20 @@ def _exactly(stream: BinaryIO, size: int) -> bytearray:
             raise RuntimeError("the process that reads the file was killed")
         view = view[read:]
     return content
+
+
+def _chunk(message: Any, import_id: int) -> Chunk | None:
+    """What was sent, or None at the end of the file. Raises the error that stopped the reading."""
+    if message is None:
+        return None
+    if isinstance(message, str):
+        raise RuntimeError(f"the process that reads the file failed:\n{message}")
+    if len(message) == 2:
+        code, details = message
+        raise errors.by_code(code)(**details)
+    rows, cells, lines = message
+    rows.reverse()  # to take each from the end, so that it is gone when its request is made
+    return Chunk([_row(rows.pop(), import_id) for _ in range(len(rows))], cells, lines)
 
 
 def _plain(row: Request | Rejected) -> tuple[Any, ...]:

@@ -83,12 +83,12 @@ class TransferFile:
             sums,
         )
 
-    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
-        """So many rows at a time. FileChanged at the end if these are not the surveyed bytes."""
+    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
+        """So many rows at a time, growing from `first`. FileChanged at the end if these are not the surveyed bytes."""
         records = Records(self.source, self.dialect)
         getters, width = self._getters(records.header), len(records.header)
         reader = _Reader(getters, width, survey.keyed, survey.accounts, survey.sha256, self.dialect, import_id)
-        for cells in records.chunks(size):
+        for cells in records.chunks(size, first):
             yield Chunk(reader.requests(cells, records.record - len(cells) + 1), cells, records.lines)
         if records.digest() != survey.sha256:
             raise FileChanged(file=self.name)
@@ -217,6 +217,9 @@ def _nothing(_row: Sequence[str]) -> None:
 
 
 def _collect(accounts: set[str | None], get: Cell, rows: list[list[str]]) -> None:
+    if isinstance(get, Column):
+        accounts.update([row[get.index] for row in rows])
+        return
     try:
         accounts.update(map(get, rows))
     except EmptyColumn:  # that row will be rejected

@@ -27,7 +27,9 @@ from ledgerctl.services.books import Books
 from ledgerctl.services.controls import Expected
 from ledgerctl.services.tally import Bad, Tally
 
-CHUNK = 5_000
+CHUNK = 10_000
+CHUNK_FIRST = 1_000
+"""The first rows are few, so that the server has something to do early."""
 PIECE_MAX = 25_000
 """So many rows may be committed at once at most: they are held in memory."""
 
@@ -41,7 +43,7 @@ class File(Protocol):
     @property
     def name(self) -> str: ...
     def survey(self, *, amounts: bool = False) -> Survey: ...
-    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]: ...
+    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]: ...
 
 
 class Rejects(Protocol):
@@ -203,7 +205,7 @@ def _copy_all(conn: Connection, task: _Import, tally: Tally) -> tuple[int, Tally
     standings: dict[str, Stands] = dict(held.standings)
     touched: dict[str, Stands] = {}
     ahead: Mapping[str, Earlier] = {}
-    chunks = task.file.chunks(survey, import_id, CHUNK)  # before the thread: it may fork
+    chunks = task.file.chunks(survey, import_id, CHUNK, CHUNK_FIRST)  # before the thread: it may fork
     with Worker(conn) as server:
         for chunk, known in _with_keys(server, conn, ledger, chunks):
             facts = Facts(held.accounts, standings, {**known, **ahead}, {}, held.now, *decided)

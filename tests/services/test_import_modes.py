@@ -114,8 +114,8 @@ def test_the_receipt_follows_the_pieces(funded: Books, conn: Connection) -> None
     class Dying(TransferFile):
         """A file whose reader dies between two pieces, as a killed process does."""
 
-        def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
-            pieces = super().chunks(survey, import_id, size)
+        def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
+            pieces = super().chunks(survey, import_id, size, first)
             yield next(pieces)
             yield next(pieces)
             raise KeyboardInterrupt
@@ -235,8 +235,8 @@ def test_an_import_that_died_ends_as_if_it_had_not(
     text = "carol,bob,5,too early\n" + rows(3, "alice", "carol", "10") + "carol,nobody,1,wrong\n" + rows(2)
 
     class Dying(TransferFile):
-        def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
-            pieces = super().chunks(survey, import_id, size)
+        def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
+            pieces = super().chunks(survey, import_id, size, first)
             yield next(pieces)
             yield next(pieces)
             raise KeyboardInterrupt

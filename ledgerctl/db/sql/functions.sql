@@ -14,9 +14,11 @@ END $$;
 -- never zero, so a sum of zero also means at least two legs.
 --
 -- The plans are made when a session posts first, often on small tables, and kept: scalar subqueries and the settings
--- hold them to one look by key an entry, whatever has grown since.
+-- hold them to one look by key an entry, whatever has grown since. Sums are taken in the order of the transactions, so
+-- that those are looked up in the order of their key.
 CREATE OR REPLACE FUNCTION check_entries() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+    SET enable_seqscan = off SET enable_mergejoin = off SET enable_hashagg = off AS $$
 DECLARE
     bad record;
 BEGIN
@@ -57,12 +59,17 @@ BEGIN
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_of_a_new_transaction';
     END IF;
 
+    -- Most entries of a large statement follow another of it; only the first of each account is compared with the table.
     SELECT e.* INTO bad
-    FROM new_entries e
-    WHERE CASE WHEN e.seq = 1 THEN e.balance_after <> e.amount
+    FROM (SELECT ledger_id, account_id, seq, balance_after - amount AS before,
+                 lag(seq) OVER account AS previous_seq, lag(balance_after) OVER account AS previous_balance
+          FROM new_entries
+          WINDOW account AS (PARTITION BY ledger_id, account_id ORDER BY seq)) e
+    WHERE CASE WHEN e.previous_seq IS NOT NULL THEN e.seq <> e.previous_seq + 1 OR e.before <> e.previous_balance
+               WHEN e.seq = 1 THEN e.before <> 0
                ELSE (SELECT p.balance_after FROM transaction_entries p
                      WHERE p.ledger_id = e.ledger_id AND p.account_id = e.account_id AND p.seq = e.seq - 1)
-                    IS DISTINCT FROM e.balance_after - e.amount END
+                    IS DISTINCT FROM e.before END
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'entry % of account % does not follow the one before it', bad.seq, bad.account_id

@@ -155,13 +155,13 @@ def pairs(count: int, accounts_count: int) -> Iterator[tuple[str, str, str]]:
         yield account_code(source), account_code(target), f"{choose.randrange(1, 100_000) / 100:.2f}"
 
 
-def write_csv(path: Path, count: int, accounts_count: int) -> None:
-    """A file of transfers with string keys and descriptions."""
+def write_csv(path: Path, count: int, accounts_count: int, hot: str = "") -> None:
+    """A file of transfers with string keys and descriptions; if `hot` is given, every one of them pays that account."""
     with path.open("w", encoding="utf-8") as out:
         out.write(_HEADER)
         for number, (source, target, amount) in enumerate(pairs(count, accounts_count)):
             out.write(
-                f"{source},{target},{amount},{CURRENCY},order-{number * 7919 % 100_000_007:09d}-{number:08d},"
+                f"{source},{hot or target},{amount},{CURRENCY},order-{number * 7919 % 100_000_007:09d}-{number:08d},"
                 f"Payment of order {number} by {source}\n"
             )
 

@@ -78,7 +78,8 @@ def main() -> None:
             best = max(
                 (name for name in rates if name.startswith(kind)), key=lambda name: statistics.median(rates[name])
             )
-            say(f"{LIBRARY} / {best}: {ratio(rates[LIBRARY], rates[best])}")
+            for what in (LIBRARY, PROCESS):
+                say(f"{what} / {best}: {ratio(rates[what], rates[best])}")
         say("")
         harness.table(["on disk", "bytes/transfer"], [[name, f"{size:.0f}"] for name, size in sizes])
         say("")

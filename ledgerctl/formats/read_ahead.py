@@ -65,7 +65,6 @@ class ReadAhead:
                 yield Chunk([], [], ())
                 while (chunk := _chunk(_received(stream), import_id)) is not None:
                     yield chunk
-                    del chunk  # not held while the next is made
         finally:
             os.kill(reader, signal.SIGKILL)
             os.waitpid(reader, 0)
@@ -123,8 +122,7 @@ def _chunk(message: Any, import_id: int) -> Chunk | None:
         code, details = message
         raise errors.by_code(code)(**details)
     rows, cells, lines = message
-    rows.reverse()  # to take each from the end, so that it is gone when its request is made
-    return Chunk([_row(rows.pop(), import_id) for _ in range(len(rows))], cells, lines)
+    return Chunk([_row(row, import_id) for row in rows], cells, lines)
 
 
 def _plain(row: Request | Rejected) -> tuple[Any, ...]:

@@ -217,11 +217,8 @@ def _nothing(_row: Sequence[str]) -> None:
 
 
 def _collect(accounts: set[str | None], get: Cell, rows: list[list[str]]) -> None:
-    if isinstance(get, Column):
-        accounts.update([row[get.index] for row in rows])
-        return
     try:
-        accounts.update(map(get, rows))
+        accounts.update(_column(get, rows))
     except EmptyColumn:  # that row will be rejected
         for row in rows:
             with suppress(EmptyColumn):

@@ -269,14 +269,15 @@ def test_interrupted_it_says_what_was_posted(
     name: str, sent: signal.Signals, rows: int, place: Place, files: Path, undisturbed: Undisturbed
 ) -> None:
     mode = modes(rows)[name]
-    url = place()
-    importer = start(url, mode, files)
-    wait_until_it_posts(importer, url)
-    importer.send_signal(sent)
-    done = end(importer)
+    for _ in range(5):
+        url = place()
+        importer = start(url, mode, files)
+        wait_until_it_posts(importer, url)
+        importer.send_signal(sent)
+        done = end(importer)
+        if done.code != 76:  # else it came in the one moment in which the outcome is unknown: once more
+            break
 
-    if done.code == 76:  # while the commit was on its way
-        pytest.skip("the signal came in the one moment in which the outcome is unknown")
     assert done.code == 128 + sent, done.err
     kept = posted(url)
     assert ("nothing was posted" in done.err) == (kept == 0), (kept, done.err)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -110,16 +111,15 @@ def test_what_was_left_is_posted_when_the_same_file_comes_again(
     assert [str(balances(conn)[code]) for code in ("bob", "dave")] == ["110.00", "1.00"]
 
 
+class Dying(TransferFile):
+    """A file whose reader dies after two pieces, as a killed process does."""
+
+    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
+        yield from islice(super().chunks(survey, import_id, size, first), 2)
+        raise KeyboardInterrupt
+
+
 def test_the_receipt_follows_the_pieces(funded: Books, conn: Connection) -> None:
-    class Dying(TransferFile):
-        """A file whose reader dies between two pieces, as a killed process does."""
-
-        def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
-            pieces = super().chunks(survey, import_id, size, first)
-            yield next(pieces)
-            yield next(pieces)
-            raise KeyboardInterrupt
-
     file = Dying(Input("in.csv", BytesIO(f"{HEADER}\n{rows(7)}".encode())), {}, {})
     with pytest.raises(KeyboardInterrupt):
         importing.run(funded, file, lambda *_: None, None, Options(commit_every=2))
@@ -233,13 +233,6 @@ def test_an_import_that_died_ends_as_if_it_had_not(
 ) -> None:
     """The first row could be posted once the second is; it was decided before that."""
     text = "carol,bob,5,too early\n" + rows(3, "alice", "carol", "10") + "carol,nobody,1,wrong\n" + rows(2)
-
-    class Dying(TransferFile):
-        def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
-            pieces = super().chunks(survey, import_id, size, first)
-            yield next(pieces)
-            yield next(pieces)
-            raise KeyboardInterrupt
 
     file = Dying(Input("in.csv", BytesIO(f"{HEADER}\n{text}".encode())), {}, {})
     with pytest.raises(KeyboardInterrupt):

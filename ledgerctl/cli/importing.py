@@ -16,10 +16,14 @@ from ledgerctl.errors import BadUsage, Exit
 if TYPE_CHECKING:
     from ledgerctl.services.books import Books
     from ledgerctl.services.controls import Expected
-    from ledgerctl.services.importing import Move, Options, Result
+    from ledgerctl.services.import_at_once import Move
+    from ledgerctl.services.import_job import Options
+    from ledgerctl.services.importing import Result
 
 MOVES_SHOWN = 20
 """Of so many accounts a dry run shows what it would do to them."""
+PIECE_MAX = 20_000
+"""So many rows may be committed at once at most: they are held in memory, at 5 KB each."""
 
 
 def register(root: typer.Typer) -> None:
@@ -52,7 +56,7 @@ def import_(
     ] = None,
     commit_every: Annotated[
         int | None,
-        typer.Option(min=1, max=25_000, metavar="N", help="Commit after each N rows, so that locks are short."),
+        typer.Option(min=1, max=PIECE_MAX, metavar="N", help="Commit after each N rows, so that locks are short."),
     ] = None,
     expect_rows: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Post nothing unless the file has so many rows.")
@@ -76,7 +80,7 @@ def import_(
     from ledgerctl.formats import transfer_csv
     from ledgerctl.formats.read_ahead import ReadAhead
     from ledgerctl.formats.rejects import RejectsFile
-    from ledgerctl.services.importing import Options
+    from ledgerctl.services.import_job import Options
 
     given = options.Given(map_, set_, map_name, delimiter, decimal, encoding, date_format, skip_lines)
     if explain:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Invocation
 
+if TYPE_CHECKING:
+    from ledgerctl.services.import_job import Progress
+
 _LINE_EVERY_S = 10
 _BAR_AFTER_S = 1
-
-Progress = Callable[[int, int, int], None]
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def bar(invocation: Invocation, what: str) -> Iterator[Progress]:
 @contextmanager
 def _terminal(what: str) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
@@ -43,7 +46,7 @@ def _terminal(what: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(what, total=1, rejected=0, rate=0.0, visible=False)
 
         def progress(done: int, total: int, rejected: int) -> None:

@@ -79,6 +79,9 @@ class Decision(NamedTuple):
     standings: dict[str, Stands]
     known: dict[str, Earlier]
 
+    def posted(self) -> list[Posted]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Posted)]
+
 
 class _Ahead(NamedTuple):
     """What the requests decided so far have changed."""

@@ -233,6 +233,9 @@ class Chunk(NamedTuple):
     cells: list[list[str]]
     lines: Sequence[int]
 
+    def requests(self) -> list[Request]:
+        return [row for row in self.rows if isinstance(row, Request)]
+
 
 class Line(NamedTuple):
     """An entry as people read it: `amount` in minor units, credits positive; `balance` on the normal side."""

@@ -89,6 +89,12 @@ class Database:
     def limits(self) -> Limits:
         return Limits(self.settings.lock_timeout_ms, self.settings.statement_timeout_ms, self.settings.idle_timeout_ms)
 
+    @property
+    def import_limits(self) -> Limits:
+        """For what reads or writes row after row: it may wait long, and may think for a minute between statements."""
+        limit_ms = self.settings.import_timeout_s * 1000
+        return Limits(limit_ms, limit_ms, max(self.settings.idle_timeout_ms, 60_000))
+
     def connect(self) -> Connection:
         """The open connection, or a new one. Starts the embedded server if it is down. DatabaseUnavailable."""
         if self._open is None or self._open.closed:

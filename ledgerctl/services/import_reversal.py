@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
@@ -10,16 +10,14 @@ from uuid import UUID
 from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts, decide
-from ledgerctl.core.model import Original, Posted, Refused, Request, Stands, reversal
+from ledgerctl.core.model import Original, Refused, Request, Stands, reversal
 from ledgerctl.db import audit, imports, journal, reports
-from ledgerctl.db.connection import Connection, Limits
+from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7s
 from ledgerctl.services.books import Books
+from ledgerctl.services.import_job import Progress
 
 CHUNK = 5_000
-
-Progress = Callable[[int, int, int], None]
-"""Told the rows done, the rows there are, and how many of them cannot be reversed."""
 
 
 class Stuck(NamedTuple):
@@ -51,12 +49,10 @@ def reversal_key(transaction_id: UUID) -> str:
 def reverse(books: Books, import_id: int, reason: str | None, progress: Progress, *, dry_run: bool = False) -> Reversal:
     """Reverse every transaction of an import; with rows in `stuck`, nothing was changed. ImportNotFound."""
     database = books.database
-    limit_ms = database.settings.import_timeout_s * 1000
-    limits = Limits(limit_ms, limit_ms, max(database.settings.idle_timeout_ms, 60_000))
     if dry_run:
-        return database.rehearse(limits, _reverse, books, import_id, reason, progress)
+        return database.rehearse(database.import_limits, _reverse, books, import_id, reason, progress)
     try:
-        return database.transact_at_length(limits, _reverse_all, books, import_id, reason, progress)
+        return database.transact_at_length(database.import_limits, _reverse_all, books, import_id, reason, progress)
     except _Stop as stop:
         database.transact(_log, books, stop.reversal)
         return stop.reversal
@@ -98,7 +94,7 @@ def _reverse(conn: Connection, books: Books, import_id: int, reason: str | None,
         requests = _requests([originals[transaction] for transaction in wanted], reason)
 
         decision = decide(requests, Facts(held.accounts, standings, {}, originals, held.now))
-        posted = [outcome for outcome in decision.outcomes if isinstance(outcome, Posted)]
+        posted = decision.posted()
         stuck += [
             _stuck(rows[transaction], transaction, outcome)
             for transaction, outcome in zip(wanted, decision.outcomes, strict=True)

@@ -74,13 +74,12 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[O
     # Run again from the start after a lost race: SQL and pure functions only.
     facts = journal.gather(conn, books.ledger, requests)
 
-    outcomes, standings, _ = decide(requests, facts)
+    decision = decide(requests, facts)
 
-    posted = [outcome for outcome in outcomes if isinstance(outcome, Posted)]
-    journal.write(conn, books.ledger, posted, standings)
-    lines = [_line(outcome) for outcome in outcomes if not isinstance(outcome, Replayed)]
+    journal.write(conn, books.ledger, decision.posted(), decision.standings)
+    lines = [_line(outcome) for outcome in decision.outcomes if not isinstance(outcome, Replayed)]
     audit.log(conn, books.ledger, books.actor, books.request_id, lines)
-    return outcomes
+    return decision.outcomes
 
 
 def _line(outcome: Posted | Refused) -> audit.Line:

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from ledgerctl.db import journal
 from ledgerctl.db.connection import Connection
-from ledgerctl.services import importing
+from ledgerctl.services import import_at_once
 from tests.benchmarks import harness
 from tests.benchmarks.harness import Raw, Rows, Server, say
 
@@ -198,7 +198,7 @@ def main() -> None:
             def measured() -> float:
                 alone[form.name].append(_alone(host, form, rows))
                 _make(host, form)
-                loads[form.name].append(harness.run_copy(host, "twin", rows, importing.CHUNK))
+                loads[form.name].append(harness.run_copy(host, "twin", rows, import_at_once.CHUNK))
                 return loads[form.name][-1].total
 
             return measured
@@ -219,7 +219,7 @@ def main() -> None:
         say("")
         say("refused: " + "; ".join(WRONG))
         harness.conditions(
-            host, rows=asked.rows, accounts=ACCOUNTS, chunk=importing.CHUNK, alone=ALONE, rounds=asked.rounds
+            host, rows=asked.rows, accounts=ACCOUNTS, chunk=import_at_once.CHUNK, alone=ALONE, rounds=asked.rounds
         )
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ledgerctl.services import importing
+from ledgerctl.services import import_at_once
 from tests.benchmarks import harness
 from tests.benchmarks.harness import Server, ratio, say, spread
 
@@ -58,15 +58,15 @@ def main() -> None:
         def copy(chunk: int) -> Callable[[], float]:
             return lambda: harness.run_copy(host, "twin", rows, chunk).total
 
-        chunked = f"chunks of {importing.CHUNK}"
+        chunked = f"chunks of {import_at_once.CHUNK}"
         seconds = harness.alternate(
             asked.rounds,
             {
                 LIBRARY: on_twin("checked", lambda: harness.run_import(host, "twin", file)),
                 PROCESS: on_twin("checked", lambda: _process(host, file)),
-                f"{CHECKED}, {chunked}": on_twin("checked", copy(importing.CHUNK)),
+                f"{CHECKED}, {chunked}": on_twin("checked", copy(import_at_once.CHUNK)),
                 f"{CHECKED}, at once": on_twin("checked", copy(asked.rows)),
-                f"{BARE}, {chunked}": on_twin("bare", copy(importing.CHUNK)),
+                f"{BARE}, {chunked}": on_twin("bare", copy(import_at_once.CHUNK)),
                 f"{BARE}, at once": on_twin("bare", copy(asked.rows)),
             },
         )

@@ -21,7 +21,8 @@ from ledgerctl.formats.transfer_csv import TransferFile, derived_key
 from ledgerctl.services import accounts, importing, payments
 from ledgerctl.services.books import Books
 from ledgerctl.services.controls import Expected
-from ledgerctl.services.importing import Options, Result
+from ledgerctl.services.import_job import Options
+from ledgerctl.services.importing import Result
 from ledgerctl.services.tally import Bad
 from tests.services.conftest import balances, count, new, transfer
 

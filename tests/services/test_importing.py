@@ -15,9 +15,10 @@ from ledgerctl import errors
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input, open_input
 from ledgerctl.formats.transfer_csv import TransferFile
-from ledgerctl.services import accounts, importing, tally
+from ledgerctl.services import accounts, import_at_once, importing, tally
 from ledgerctl.services.books import Books
-from ledgerctl.services.importing import Options, Result
+from ledgerctl.services.import_job import Options
+from ledgerctl.services.importing import Result
 from tests.services.conftest import balances, count, new
 
 Import = Callable[..., Result]
@@ -38,7 +39,7 @@ def import_(funded: Books) -> Import:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "CHUNK", 3)
+    monkeypatch.setattr(import_at_once, "CHUNK", 3)
 
 
 def rejected(result: Result) -> list[tuple[int, str | None, str]]:
@@ -183,7 +184,7 @@ CHANGES = [
 def test_whatever_changes_in_a_file_between_the_passes_it_posts_nothing(
     import_: Import, funded: Books, tmp_path: Path, conn: Connection, monkeypatch: pytest.MonkeyPatch, later: str
 ) -> None:
-    monkeypatch.setattr(importing, "CHUNK", 1)  # rows are then decided before the end of the file shows the change
+    monkeypatch.setattr(import_at_once, "CHUNK", 1)  # rows are then decided before the end of the file shows the change
     import_("opening,carol,5,earlier\n")
     kept = [count(conn, table) for table in ("transactions", "imports", "audit_logs")], balances(conn)
     path = tmp_path / "in.csv"

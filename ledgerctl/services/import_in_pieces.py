@@ -1,0 +1,79 @@
+"""Post a file a piece at a time, each in a transaction of its own that also moves the receipt on.
+
+Locks are short, and what was posted before a crash stays; the same file again goes on from there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ledgerctl.core.decision import Facts, decide
+from ledgerctl.core.model import Chunk
+from ledgerctl.core.repeats import Replays
+from ledgerctl.db import audit, imports, journal
+from ledgerctl.db.connection import Connection
+from ledgerctl.services.import_job import Job, Stopped, explained
+from ledgerctl.services.import_receipts import close
+from ledgerctl.services.tally import Bad, Tally
+
+
+class _Piece(NamedTuple):
+    """What one transaction did."""
+
+    tally: Tally
+    bad: list[Bad]
+    replays: Replays
+
+
+def post(job: Job, rows: int) -> tuple[int, Tally]:
+    """A transaction for every so many rows, until one cannot be posted. As `import_at_once.post`."""
+    database, ledger, survey = job.books.database, job.books.ledger, job.survey
+    limits = database.import_limits
+    replays = Replays(database.read(imports.same_file, ledger, survey.sha256))
+    import_id = database.transact(_begin_pieces, job)
+    job.rejects.begin(survey)
+    tally = Tally()
+    for chunk in job.file.chunks(survey, import_id, rows):
+        try:
+            piece = database.transact_at_length(limits, _post_piece, job, import_id, chunk, replays, tally)
+        except Stopped as stop:
+            tally = stop.tally
+            break
+        tally, replays = piece.tally, piece.replays
+        for bad in piece.bad:
+            job.rejects.add(bad)
+        job.progress(tally.rows, survey.rows, tally.rejected)
+        if job.too_many(tally):
+            break
+    database.transact(close, job, import_id, tally)
+    return import_id, tally
+
+
+def _begin_pieces(conn: Connection, job: Job) -> int:
+    books, survey = job.books, job.survey
+    import_id = imports.begin(conn, books.ledger, job.file.name, survey.sha256, books.actor, "partial")
+    line = audit.Line("import", str(import_id), "started", {"rows": survey.rows, "sha256": survey.sha256.hex()})
+    audit.log(conn, books.ledger, books.actor, books.request_id, [line])
+    return import_id
+
+
+def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replays: Replays, before: Tally) -> _Piece:
+    # Run again from the start after a lost race: what came before is copied, not changed.
+    ledger, requests = job.books.ledger, chunk.requests()
+    replays, tally = replays.copy(), before.copy()
+    held = journal.lock(conn, ledger, {leg.account for request in requests for leg in request.legs})
+    known = journal.known(conn, ledger, [request.key for request in requests])
+
+    decision = decide(requests, Facts(held.accounts, held.standings, known, {}, held.now, *job.decided(conn)))
+    outcomes = explained(conn, ledger, replays.judged(decision.outcomes))
+    bad = tally.count(chunk, outcomes, held.accounts)
+    if bad and not job.options.skip_rejects:
+        for one in bad:
+            job.rejects.add(one)
+        raise Stopped(before.stopped_by(bad))
+
+    journal.copy(conn, journal.lines(ledger, decision.posted()))
+    if decision.standings:
+        journal.move(conn, ledger, held.accounts, decision.standings, held.now)
+    imports.record(conn, ledger, import_id, "partial", tally.counts(), finished=False)
+    return _Piece(tally, bad, replays)

@@ -33,7 +33,7 @@ INSERT_ACCOUNTS = """
     FROM unnest(%s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::numeric[], %s::numeric[],
                 %s::jsonb[]) AS a(code, type, currency, exponent, name, min_balance, max_balance, metadata)
     ORDER BY a.code
-    ON CONFLICT (ledger_id, code) DO NOTHING
+    ON CONFLICT (ledger_id, code) WHERE code IS NOT NULL DO NOTHING
     RETURNING code
 """
 CURRENCIES = "SELECT code, currency FROM accounts WHERE ledger_id = %s AND code = ANY(%s)"

@@ -32,9 +32,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-LIMITS = """
+# A plan is made once a session, on what is known of the tables then - nothing of a new one, less after an import that
+# was rolled back - and kept while they grow under it. So no table is read from end to end to find some rows by key.
+SETTINGS = """
     SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true),
-           set_config('idle_in_transaction_session_timeout', %s, true)
+           set_config('idle_in_transaction_session_timeout', %s, true), set_config('enable_seqscan', 'off', true)
 """
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -232,7 +234,7 @@ class _Failed(Exception):
 
 def _begin(conn: Connection, limits: Limits) -> None:
     conn.execute(BEGIN)
-    conn.execute(LIMITS, [str(limits.lock_ms), str(limits.statement_ms), str(limits.idle_ms)])
+    conn.execute(SETTINGS, [str(limits.lock_ms), str(limits.statement_ms), str(limits.idle_ms)])
 
 
 def _retry(database: Database, attempt: Callable[[], T], deadline_s: float) -> T:

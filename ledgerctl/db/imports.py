@@ -1,4 +1,4 @@
-"""Receipts of imports."""
+"""Receipts of imports. Of `ledger_id + 0` and OFFSET 0, see `journal`."""
 
 from __future__ import annotations
 
@@ -34,16 +34,22 @@ TWINS = """
          WITH ORDINALITY AS asked(debit, credit, amount, fingerprint, number)
     CROSS JOIN LATERAL (
         SELECT a.id, a.seq FROM accounts a
-        WHERE a.ledger_id = %(ledger)s AND a.code IN (asked.debit, asked.credit)
+        WHERE a.ledger_id + 0 = %(ledger)s AND a.code IN (asked.debit, asked.credit)
         ORDER BY a.seq LIMIT 1
     ) a
-    JOIN transaction_entries e ON e.ledger_id = %(ledger)s AND e.account_id = a.id AND e.seq > a.seq - %(last)s
-                              AND abs(e.amount) = asked.amount
-    JOIN transactions t ON t.ledger_id = %(ledger)s AND t.id = e.transaction_id AND t.fingerprint = asked.fingerprint
-                       AND starts_with(t.idempotency_key, %(key)s)
-                       AND NOT starts_with(t.idempotency_key, %(own)s)
-                       AND NOT EXISTS (SELECT FROM transactions r WHERE r.ledger_id = t.ledger_id AND r.reverses = t.id)
-                       AND t.import_id IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT transaction_id FROM transaction_entries
+        WHERE ledger_id = %(ledger)s AND account_id = a.id AND seq > a.seq - %(last)s AND abs(amount) = asked.amount
+        OFFSET 0
+    ) e
+    CROSS JOIN LATERAL (
+        SELECT * FROM transactions WHERE ledger_id = %(ledger)s AND id = e.transaction_id OFFSET 0
+    ) t
+    WHERE t.fingerprint = asked.fingerprint
+      AND starts_with(t.idempotency_key, %(key)s)
+      AND NOT starts_with(t.idempotency_key, %(own)s)
+      AND NOT EXISTS (SELECT FROM transactions WHERE ledger_id + 0 = %(ledger)s AND reverses = t.id)
+      AND t.import_id IS NOT NULL
     GROUP BY asked.number
 """
 TWINS_LOOKED_THROUGH = 4_000_000
@@ -55,11 +61,15 @@ ACCOUNTS = """
     WHERE ledger_id = %(ledger)s AND id IN (
         SELECT e.account_id
         FROM transactions t
-        JOIN transaction_entries e ON e.ledger_id = t.ledger_id AND e.transaction_id = t.id
-        WHERE t.ledger_id = %(ledger)s AND t.import_id = %(import)s
+        CROSS JOIN LATERAL (
+            SELECT account_id FROM transaction_entries
+            WHERE ledger_id + 0 = %(ledger)s AND transaction_id = t.id
+            OFFSET 0
+        ) e
+        WHERE t.ledger_id + 0 = %(ledger)s AND t.import_id = %(import)s
     )
 """
-ROWS = "SELECT id, import_row FROM transactions WHERE ledger_id = %s AND import_id = %s ORDER BY import_row DESC"
+ROWS = "SELECT id, import_row FROM transactions WHERE ledger_id + 0 = %s AND import_id = %s ORDER BY import_row DESC"
 
 
 class Counts(NamedTuple):

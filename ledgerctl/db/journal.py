@@ -2,6 +2,9 @@
 
 The only place that locks accounts for posting. Rows are locked in the order of their id, in SQL, in one statement;
 everything else is read by later statements, which see what the lock waited for.
+
+Every statement here finds its rows by the one key that it asks for, whatever the planner believes of the tables
+(ADR 3): `ledger_id + 0` is `ledger_id`, out of reach of the primary key, and OFFSET 0 keeps a look-up what it is.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from ledgerctl.db.connection import Connection
 LOCK = """
     SELECT id, code, type, currency, exponent, status, min_balance, max_balance, balance, seq, last_posted_at
     FROM accounts
-    WHERE ledger_id = %s AND code = ANY(%s)
+    WHERE ledger_id + 0 = %s AND code = ANY(%s)
     ORDER BY id
     FOR NO KEY UPDATE
 """
@@ -34,15 +37,23 @@ CLOCK = "SELECT clock_timestamp()"
 KEYS = """
     SELECT idempotency_key AS key, id, fingerprint, import_id, import_row
     FROM transactions
-    WHERE ledger_id = %s AND idempotency_key = ANY(string_to_array(%s, chr(31)))
+    WHERE ledger_id + 0 = %s AND idempotency_key = ANY(string_to_array(%s, chr(31)))
 """
 ORIGINALS = """
     SELECT t.id, t.kind, r.id AS reversed_by, a.code, a.currency, e.amount
-    FROM transactions t
-    JOIN transaction_entries e ON e.ledger_id = t.ledger_id AND e.transaction_id = t.id
-    JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-    LEFT JOIN transactions r ON r.ledger_id = t.ledger_id AND r.reverses = t.id
-    WHERE t.ledger_id = %s AND t.id = ANY(%s)
+    FROM unnest(%(ids)s::uuid[]) AS wanted(id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM transactions WHERE ledger_id = %(ledger)s AND id = wanted.id OFFSET 0
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT * FROM transaction_entries WHERE ledger_id + 0 = %(ledger)s AND transaction_id = t.id OFFSET 0
+    ) e
+    CROSS JOIN LATERAL (
+        SELECT * FROM accounts WHERE ledger_id = %(ledger)s AND id = e.account_id OFFSET 0
+    ) a
+    LEFT JOIN LATERAL (
+        SELECT id FROM transactions WHERE ledger_id + 0 = %(ledger)s AND reverses = t.id OFFSET 0
+    ) r ON true
     ORDER BY t.id, e.amount, a.code, e.seq
 """
 # Sorted by key: two batches that insert the same keys then meet in the same order, and neither deadlocks.
@@ -102,14 +113,14 @@ class Held(NamedTuple):
 def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
     """All that the decision needs, in one flush when the connection is in pipeline mode."""
     codes = sorted({leg.account for request in requests for leg in request.legs})
-    reverses = [request.reverses for request in requests if request.reverses is not None]
+    reverses = list({request.reverses for request in requests if request.reverses is not None})
 
     locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, codes])
     clock = conn.execute(CLOCK)
     used = conn.cursor(row_factory=class_row(Known)).execute(
         KEYS, [ledger, _joined([request.key for request in requests])]
     )
-    originals = conn.execute(ORIGINALS, [ledger, reverses]) if reverses else None
+    originals = conn.execute(ORIGINALS, {"ledger": ledger, "ids": reverses}) if reverses else None
 
     held = _held(locked.fetchall(), clock.fetchall()[0][0])
     known = {row.key: row for row in used}
@@ -131,7 +142,7 @@ def known(conn: Connection, ledger: int, keys: Sequence[str]) -> dict[str, Known
 
 def originals(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Original]:
     """Transactions to be reversed. Their legs never change; whether they are reversed is sure only under the locks."""
-    return _originals(conn.execute(ORIGINALS, [ledger, list(ids)]).fetchall())
+    return _originals(conn.execute(ORIGINALS, {"ledger": ledger, "ids": list(ids)}).fetchall())
 
 
 def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Stands]) -> None:

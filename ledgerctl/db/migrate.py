@@ -13,7 +13,7 @@ from ledgerctl.errors import BadConfig, WrongSchema
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SQLConnection
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision this program needs; a test holds it to the newest file under `migrations/versions`."""
 
 _OBJECTS = ("functions", "triggers", "views")
@@ -23,20 +23,6 @@ _SETWISE = {
     "transaction_entries": ("transaction_entries_account", "transaction_entries_parent"),
     "transactions": ("transactions_import_receipt",),
 }
-
-
-# Every index begins with ledger_id. Of an empty table the planner knows nothing, takes any of them for as good as the
-# one with the whole key, and keeps that plan while the table grows. So it is told that there is one ledger, until
-# ANALYZE finds out for itself.
-ONE_LEDGER = """
-    SELECT pg_restore_attribute_stats('schemaname', t.schemaname::text, 'relname', t.tablename::text,
-                                      'attname', 'ledger_id', 'inherited', false,
-                                      'null_frac', 0::real, 'avg_width', 4, 'n_distinct', 1::real)
-    FROM pg_tables t
-    WHERE t.schemaname = current_schema()
-      AND t.tablename IN ('accounts', 'transactions', 'transaction_entries', 'imports', 'audit_logs')
-      AND NOT EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = t.schemaname AND s.tablename = t.tablename)
-"""
 
 
 def upgrade(conninfo: str) -> None:
@@ -64,7 +50,6 @@ def settle(connection: SQLConnection) -> None:
         plain.execute((Path(__file__).parent / "sql" / f"{name}.sql").read_bytes())
 
     if plain.info.server_version >= _NOT_ENFORCED_FROM:
-        plain.execute(ONE_LEDGER)
         # The triggers check the same links set-wise; the relation stays in the catalogue for people and tools.
         for table, names in _SETWISE.items():
             for name in names:

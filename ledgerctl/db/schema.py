@@ -1,9 +1,11 @@
 """The tables, declared once. Functions, triggers and views are in `sql/` beside this file.
 
-Every table is keyed by `ledger_id` first, in every unique key and foreign key: on one machine it keeps books apart,
-on a sharded one it is the distribution column. Amounts are NUMERIC without a scale, since a scale would round;
-the triggers hold them to their currency's decimals. `abs(x) < 1e30` also keeps NaN and the infinities out, which
-PostgreSQL orders above every number.
+Every primary key and foreign key begins with `ledger_id`: on one machine it keeps books apart, on a sharded one it is
+the distribution column. The other indexes of the tables that grow end with it, and serve only statements that ask for
+their first column: that is what `IS NOT NULL` of a column that is never null is for (ADR 3).
+
+Amounts are NUMERIC without a scale, since a scale would round; the triggers hold them to their currency's decimals.
+`abs(x) < 1e30` also keeps NaN and the infinities out, which PostgreSQL orders above every number.
 """
 
 from __future__ import annotations
@@ -55,6 +57,11 @@ def _one_of(column: str, values: type[AccountType] | type[Kind] | type[Status] |
     return f"{column} IN ({listed})"
 
 
+def _key(name: str, column: str, *, unique: bool = False) -> Index:
+    """Serves a statement only if that asks for the column."""
+    return Index(name, column, "ledger_id", unique=unique, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
 ledgers = Table(
     "ledgers",
     metadata,
@@ -101,7 +108,7 @@ accounts = Table(
     Column("name", Text),
     Column("metadata", JSONB),
     PrimaryKeyConstraint("ledger_id", "id", name="accounts_pkey"),
-    UniqueConstraint("ledger_id", "code", name=constraints.ACCOUNT_CODE),
+    _key(constraints.ACCOUNT_CODE, "code", unique=True),
     ForeignKeyConstraint(
         ["ledger_id", "currency", "exponent"],
         ["currencies.ledger_id", "currencies.code", "currencies.exponent"],
@@ -162,15 +169,9 @@ transactions = Table(
     Column("reference", Text),
     Column("metadata", JSONB),
     PrimaryKeyConstraint("ledger_id", "id", name=constraints.TRANSACTION_ID),
-    UniqueConstraint("ledger_id", "idempotency_key", name=constraints.IDEMPOTENCY_KEY),
-    Index(
-        constraints.REVERSED_ONCE,
-        "ledger_id",
-        "reverses",
-        unique=True,
-        postgresql_where=text("reverses IS NOT NULL"),
-    ),
-    Index("transactions_import", "ledger_id", "import_id", postgresql_where=text("import_id IS NOT NULL")),
+    _key(constraints.IDEMPOTENCY_KEY, "idempotency_key", unique=True),
+    _key(constraints.REVERSED_ONCE, "reverses", unique=True),
+    _key("transactions_import", "import_id"),
     ForeignKeyConstraint(
         ["ledger_id", "reverses"], ["transactions.ledger_id", "transactions.id"], name="transactions_reverses"
     ),
@@ -193,7 +194,7 @@ transaction_entries = Table(
     Column("amount", Numeric, nullable=False),
     Column("balance_after", Numeric, nullable=False),
     PrimaryKeyConstraint("ledger_id", "account_id", "seq", name=constraints.ENTRY_SEQ),
-    Index("transaction_entries_transaction", "ledger_id", "transaction_id"),
+    _key("transaction_entries_transaction", "transaction_id"),
     ForeignKeyConstraint(
         ["ledger_id", "account_id"], ["accounts.ledger_id", "accounts.id"], name="transaction_entries_account"
     ),

@@ -506,7 +506,7 @@ STAYS = [
     *(f"TRUNCATE {table} CASCADE" for table in [*APPEND_ONLY, *KEPT]),
     "TRUNCATE transaction_entries",
     "INSERT INTO transactions SELECT * FROM transactions"
-    " ON CONFLICT (ledger_id, idempotency_key) DO UPDATE SET description = 'x'",
+    " ON CONFLICT (idempotency_key, ledger_id) WHERE idempotency_key IS NOT NULL DO UPDATE SET description = 'x'",
     "WITH gone AS (DELETE FROM transaction_entries RETURNING 1) SELECT count(*) FROM gone",
 ]
 

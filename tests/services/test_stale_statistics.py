@@ -1,0 +1,98 @@
+"""After an import that was rolled back, the planner may believe that a large table is empty: posting must not mind.
+
+Counted is what was read of the tables and their indexes. The wrong index reads the whole ledger for every key.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+
+from ledgerctl.db.connection import Connection
+from ledgerctl.formats.records import Input
+from ledgerctl.formats.transfer_csv import TransferFile
+from ledgerctl.services import accounts, import_at_once, import_reversal, importing, payments
+from ledgerctl.services.books import Books
+from ledgerctl.services.import_job import Options
+from tests.services.conftest import new, transfer
+
+ACCOUNTS = 40
+ROWS = 4000
+TABLES = ("accounts", "transactions", "transaction_entries")
+BELIEVED = "SELECT relname, reltuples, relpages FROM pg_class WHERE relname = ANY(%s)"
+READ = """
+    SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s))
+           + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY(%(tables)s))
+"""
+READ_A_TRANSFER_MAX = 30
+"""Seen: 5 to 9."""
+
+
+@pytest.fixture
+def misled(books: Books, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> Books:
+    """Accounts that may owe, and tables of many pages in which the planner believes no row."""
+    monkeypatch.setattr(import_at_once, "CHUNK", 500)
+    accounts.create(books, [new(code(number), floor=None) for number in range(ACCOUNTS)])
+    importing.run(books, file(), lambda *_: None, options=Options(dry_run=True))
+    for table in TABLES:
+        conn.execute(f"VACUUM (TRUNCATE false, ANALYZE) {table}".encode())
+    believed = {name: (rows, pages) for name, rows, pages in conn.execute(BELIEVED, [list(TABLES)]).fetchall()}
+    assert believed["transactions"][0] == 0
+    assert believed["transactions"][1] > 50
+    return books
+
+
+def code(number: int) -> str:
+    return f"a:{number:02}"
+
+
+def file() -> TransferFile:
+    draw = random.Random(1)
+    rows = [draw.sample(range(ACCOUNTS), 2) for _ in range(ROWS)]
+    lines = "".join(f"{code(source)},{code(target)},1.00,key-{row}\n" for row, (source, target) in enumerate(rows))
+    return TransferFile(Input("in.csv", BytesIO(f"from,to,amount,idempotency_key\n{lines}".encode())), {}, {})
+
+
+def at_once(books: Books) -> int:
+    importing.run(books, file(), lambda *_: None)
+    return ROWS
+
+
+def in_pieces(books: Books) -> int:
+    importing.run(books, file(), lambda *_: None, options=Options(commit_every=200))
+    return ROWS
+
+
+def one_by_one(books: Books) -> int:
+    at_once(books)
+    for number in range(100):
+        payments.post_one(books, transfer(code(0), code(1), "1.00", f"one-{number}"))
+    return ROWS + 100
+
+
+def reversed_(books: Books) -> int:
+    receipt = importing.run(books, file(), lambda *_: None).receipt
+    import_reversal.reverse(books, receipt["id"], None, lambda *_: None)
+    return 2 * ROWS
+
+
+@pytest.mark.parametrize("post", [at_once, in_pieces, one_by_one, reversed_])
+def test_what_is_read_does_not_grow_with_the_tables(
+    post: Callable[[Books], int], misled: Books, conn: Connection
+) -> None:
+    before = read(misled, conn)
+
+    posted = post(misled)
+
+    assert (read(misled, conn) - before) / posted < READ_A_TRANSFER_MAX
+
+
+def read(books: Books, conn: Connection) -> int:
+    """Rows and index entries that were read until now."""
+    books.database.read(lambda own: own.execute("SELECT pg_stat_force_next_flush()"))
+    conn.execute("SELECT pg_stat_force_next_flush()")
+    [[rows]] = conn.execute(READ, {"tables": list(TABLES)}).fetchall()
+    return int(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +9,7 @@ from ledgerctl.db import audit, checks
 from ledgerctl.db.checks import Finding
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.books import Books
-
-Progress = Callable[[int, int, int], None]
+from ledgerctl.services.import_job import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile
-from ledgerctl.services import accounts, import_at_once, import_reversal, importing, payments
+from ledgerctl.services import accounts, import_at_once, import_reversal, importing, payments, reconciling
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_job import Options
 from tests.services.conftest import new, transfer
@@ -79,7 +79,13 @@ def reversed_(books: Books) -> int:
     return 2 * ROWS
 
 
-@pytest.mark.parametrize("post", [at_once, in_pieces, one_by_one, reversed_])
+def reconciled(books: Books) -> int:
+    at_once(books)
+    assert not reconciling.run(books, lambda *_: None).findings
+    return ROWS
+
+
+@pytest.mark.parametrize("post", [at_once, in_pieces, one_by_one, reversed_, reconciled])
 def test_what_is_read_does_not_grow_with_the_tables(
     post: Callable[[Books], int], misled: Books, conn: Connection
 ) -> None:

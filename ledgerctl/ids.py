@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
+from collections import deque
+from itertools import accumulate, repeat
+from typing import Any
 from uuid import UUID, SafeUUID
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
-_RANDOM = 10
-_TAIL = (1 << 74) - 1
-_LOW = (1 << 62) - 1
+_RAND_A = 0xFFF << 64
+_RAND_B = (1 << 61) - 1
+"""One bit less than there is room for, so that the steps from it never reach the variant."""
+_set_int: Any = vars(UUID)["int"].__set__
+_set_is_safe: Any = vars(UUID)["is_safe"].__set__
 
 
 def uuid7() -> UUID:
-    """48 bits of Unix milliseconds, then 74 random bits."""
+    """48 bits of Unix milliseconds, then 73 random bits."""
     return uuid7s(1)[0]
 
 
 def uuid7s(count: int) -> list[UUID]:
-    """So many, made at once, in ascending order: an index takes those that ascend side by side."""
-    start = (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | _VARIANT
-    drawn = os.urandom(_RANDOM * count)
-    tails = sorted(int.from_bytes(drawn[at : at + _RANDOM], "big") & _TAIL for at in range(0, len(drawn), _RANDOM))
-    return [uuid_of(start | (tail >> 62) << 64 | tail & _LOW) for tail in tails]
+    """So many, made at once, in ascending order: an index takes those that ascend side by side.
+
+    The first is random, and each of the others a random step of 32 bits above the one before it (RFC 9562, 6.2,
+    method 2).
+    """
+    drawn = int.from_bytes(os.urandom(10), "big")
+    first = (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | drawn & _RAND_A | _VARIANT | drawn & _RAND_B
+    steps = array("I", os.urandom(4 * count))
+    return _uuids(list(accumulate(steps, initial=first))[:count])
 
 
-def uuid_of(number: int) -> UUID:
-    """UUID(int=number) without asking again what it may be made of, which takes three times as long."""
-    made = object.__new__(UUID)
-    object.__setattr__(made, "int", number)
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+def _uuids(numbers: list[int]) -> list[UUID]:
+    """UUID(int=number) of each, without asking each time what it may be made of: a quarter of the time."""
+    made = list(map(object.__new__, repeat(UUID, len(numbers))))
+    deque(map(_set_int, made, numbers), 0)
+    deque(map(_set_is_safe, made, repeat(SafeUUID.unknown)), 0)
     return made

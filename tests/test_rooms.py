@@ -41,7 +41,6 @@ OF_ONE_ROOM = {
         "services/controls.py",
         "formats/account_csv.py",
         "formats/transfer_csv.py",
-        "formats/read_ahead.py",
     },
 }
 STANDARD_ONLY = ("core", "errors", "ids")

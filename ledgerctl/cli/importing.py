@@ -78,7 +78,6 @@ def import_(
     """
     from ledgerctl.cli import explaining, files
     from ledgerctl.formats import transfer_csv
-    from ledgerctl.formats.read_ahead import ReadAhead
     from ledgerctl.formats.rejects import RejectsFile
     from ledgerctl.services.import_job import Options
 
@@ -102,7 +101,7 @@ def import_(
     transfers = transfer_csv.TransferFile(*opened)
     place = rejects or (_beside(file) if skip_rejects and not dry_run else None)
     with RejectsFile(Path(place), transfers.dialect) if place else nullcontext() as rejects_file:
-        result = _run(context, books, ReadAhead(transfers, cells=bool(place)), rejects_file, how)
+        result = _run(context, books, transfers, rejects_file, how)
         if rejects_file is not None and result.tally.rejected:
             rejects_file.keep()
     _show(context, file, result, how, place)

@@ -16,7 +16,7 @@ was not sent is a single `-`: an absent currency is not the account's currency, 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from uuid import UUID
@@ -52,6 +52,35 @@ def fingerprint(
             reverses,
         )
     return sha256(encoding.encode()).digest()
+
+
+def transfers(
+    sources: Iterable[str],
+    targets: Iterable[str],
+    amounts: Iterable[Decimal],
+    currencies: Iterable[str | None],
+    descriptions: Iterable[str | None],
+    references: Iterable[str | None],
+    effective_at: Iterable[str | None],
+) -> list[bytes]:
+    """The fingerprints of as many transfers, each with two legs and without metadata, in half the time.
+
+    Every text is ASCII. The encoding is that of `_encoded`, written out; tests hold the two together.
+    """
+    found = []
+    columns = zip(sources, targets, amounts, currencies, descriptions, references, effective_at, strict=False)
+    for source, target, amount, currency, description, reference, effective in columns:
+        text = canonical(amount)
+        money = f"{len(text)}:{text}{'-' if currency is None else f'{len(currency)}:{currency}'}"
+        debit, credit = f"{len(source)}:{source}5:debit{money}", f"{len(target)}:{target}6:credit{money}"
+        encoding = (
+            f"{_HEAD}8:transfer1:2{debit + credit if source < target else credit + debit}"
+            f"{'-' if description is None else f'{len(description)}:{description}'}"
+            f"{'-' if reference is None else f'{len(reference)}:{reference}'}"
+            f"{'-' if effective is None else f'{len(effective)}:{effective}'}--"
+        )
+        found.append(sha256(encoding.encode()).digest())
+    return found
 
 
 def _encoded(

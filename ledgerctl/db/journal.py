@@ -293,4 +293,4 @@ def _cell(text: str | None) -> str:
     """Text as COPY reads it."""
     if text is None:
         return _NULL
-    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+    return text if "\\" not in text and text.isprintable() else text.translate(_ESCAPES)

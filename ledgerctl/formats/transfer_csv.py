@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import repeat
 from operator import itemgetter
+from typing import cast
 from uuid import UUID
 
 from ledgerctl.core import model, money
-from ledgerctl.core.model import Chunk, Kind, Leg, Rejected, Request, Side, Survey, derived_prefix
+from ledgerctl.core.model import Chunk, Kind, Rejected, Request, Side, Survey, derived_prefix
 from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, FileChanged, LedgerError
 from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
 from ledgerctl.formats.dialect import PLAIN, Dialect
@@ -27,7 +28,7 @@ from ledgerctl.ids import uuid7s
 
 FIELDS = ("from", "to", "amount", "currency", "idempotency_key", "description", "reference", "effective_at")
 ALIASES = {"key": "idempotency_key"}
-KEY = FIELDS.index("idempotency_key")
+AMOUNT, KEY = FIELDS.index("amount"), FIELDS.index("idempotency_key")
 REQUIRED = ("from", "to", "amount")
 SAMPLED = 256
 CHUNK = 5_000
@@ -71,7 +72,7 @@ class TransferFile:
                 _sum(sums, source, amount, currency, self.dialect, whole)
         sha256 = records.digest()
         keyed, codes = getters[KEY] is not _nothing, frozenset(filter(model.is_account_code, filter(None, accounts)))
-        reader = _Reader(getters, width, keyed, codes, sha256, self.dialect)
+        reader = _Reader(getters, width, keyed, dict(zip(codes, codes, strict=True)), sha256, self.dialect)
         read = [row for one in sample.rows for row in reader.requests([one.row], one.number)]
         return Survey(
             sha256,
@@ -87,7 +88,8 @@ class TransferFile:
         """So many rows at a time, growing from `first`. FileChanged at the end if these are not the surveyed bytes."""
         records = Records(self.source, self.dialect)
         getters, width = self._getters(records.header), len(records.header)
-        reader = _Reader(getters, width, survey.keyed, survey.accounts, survey.sha256, self.dialect, import_id)
+        codes = dict(zip(survey.accounts, survey.accounts, strict=True))
+        reader = _Reader(getters, width, survey.keyed, codes, survey.sha256, self.dialect, import_id)
         for cells in records.chunks(size, first):
             yield Chunk(reader.requests(cells, records.record - len(cells) + 1), cells, records.lines)
         if records.digest() != survey.sha256:
@@ -99,7 +101,7 @@ class TransferFile:
         getters, width = self._getters(records.header), len(records.header)
         keyed = getters[KEY] is not _nothing
         rows = next(records.chunks(count), [])
-        reader = _Reader(getters, width, keyed, frozenset(), b"" if keyed else self.source.digest(), self.dialect)
+        reader = _Reader(getters, width, keyed, {}, b"" if keyed else self.source.digest(), self.dialect)
         return reader.requests(rows, 1)
 
     def sources(self) -> dict[str, str]:
@@ -139,22 +141,49 @@ class _Reader:
     getters: Sequence[Cell]
     width: int
     keyed: bool
-    accounts: frozenset[str]
-    """Codes that are known to be codes."""
+    codes: Mapping[str, str]
+    """What is known to be a code, by itself: rows that name one account then share one text, which is found faster."""
     sha256: bytes
     dialect: Dialect
     import_id: int | None = None
 
     def requests(self, rows: list[list[str]], first: int) -> list[Request | Rejected]:
-        """What the rows from number `first` on say. By columns where nothing is in the way, which is much faster."""
+        """What the rows from number `first` on say."""
         numbers, ids = range(first, first + len(rows)), uuid7s(len(rows))
+        return list(self._all(rows, numbers, ids) or map(self._row, rows, numbers, ids))
+
+    def _all(self, rows: list[list[str]], numbers: range, ids: list[UUID]) -> Sequence[Request] | None:
+        """By columns, which takes half the time; None when a row among them needs to be looked at by itself."""
         if set(map(len, rows)) != {self.width}:
-            return list(map(self._row, rows, numbers, ids))
+            return None
         try:
-            texts = list(zip(*[_column(get, rows) for get in self.getters], strict=False))
-        except EmptyColumn:
-            return list(map(self._row, rows, numbers, ids))
-        return list(map(self._request, texts, numbers, ids))
+            columns = [_texts(get, rows) for get in self.getters]
+            amounts = money.parse_all(list(map(self.dialect.amount, columns[AMOUNT])))
+            times = [self.dialect.time(text) if text else None for text in columns[-1]]
+        except (EmptyColumn, BadAmount, BadTime):
+            return None
+        _, _, _, currencies, keys, descriptions, references, _ = columns
+        sources, targets = (list(map(self.codes.get, column)) for column in columns[:2])
+        if (
+            amounts is None
+            or None in sources
+            or None in targets
+            or not all(map(money.is_currency_code, set(currencies) - {""}))
+        ):
+            return None
+        return model.transfers(
+            ids,
+            keys if self.keyed else [derived_key(self.sha256, number) for number in numbers],
+            cast(list[str], sources),
+            cast(list[str], targets),
+            amounts,
+            _or_none(currencies),
+            _or_none(descriptions),
+            _or_none(references),
+            times,
+            self.import_id,
+            numbers,
+        )
 
     def _row(self, row: list[str], number: int, new_id: UUID) -> Request | Rejected:
         if len(row) != self.width:
@@ -166,14 +195,12 @@ class _Reader:
 
     def _request(self, texts: Sequence[str | None], number: int, new_id: UUID) -> Request | Rejected:
         source, target, written, currency, key, description, reference, effective_at = texts
-        field: str | None = None
+        field: str | None
         try:
-            if source not in self.accounts:
-                field = "from"
-                source = model.account_code(source or "")
-            if target not in self.accounts:
-                field = "to"
-                target = model.account_code(target or "")
+            field = "from"
+            source = model.account_code(source or "")
+            field = "to"
+            target = model.account_code(target or "")
             field = "amount"
             amount = money.parse(self.dialect.amount(written or ""))
             field = "currency"
@@ -185,20 +212,18 @@ class _Reader:
                     raise BadText(field="idempotency_key", problem="it is empty")
                 key = derived_key(self.sha256, number)
             field = None
-            currency = currency or None
-            effective_at = self.dialect.time(effective_at) if effective_at else None
-            return model.request(
+            return model.transfer(
                 new_id,
                 key,
-                _TRANSFER,
-                (Leg(source, _DEBIT, amount, currency), Leg(target, _CREDIT, amount, currency)),
-                description or None,
-                reference or None,
-                effective_at,
-                None,
-                None,
-                self.import_id,
-                number,
+                source,
+                target,
+                amount,
+                currency or None,
+                description=description or None,
+                reference=reference or None,
+                effective_at=self.dialect.time(effective_at) if effective_at else None,
+                import_id=self.import_id,
+                import_row=number,
             )
         except LedgerError as error:
             of_time = "effective_at" if isinstance(error, BadTime) else None
@@ -210,6 +235,15 @@ def _column(get: Cell, rows: list[list[str]]) -> Iterable[str | None]:
     if get is _nothing:
         return repeat(None)
     return map(itemgetter(get.index) if isinstance(get, Column) else get, rows)
+
+
+def _texts(get: Cell, rows: list[list[str]]) -> list[str]:
+    found = [""] * len(rows) if get is _nothing else list(_column(get, rows))
+    return [text or "" for text in found] if None in found else cast(list[str], found)
+
+
+def _or_none(texts: list[str]) -> list[str | None]:
+    return [text or None for text in texts]
 
 
 def _nothing(_row: Sequence[str]) -> None:

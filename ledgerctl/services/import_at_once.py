@@ -76,9 +76,8 @@ def _copy_all(conn: Connection, job: Job, tally: Tally) -> tuple[int, Tally, lis
     import_id = imports.begin(conn, ledger, job.file.name, survey.sha256, job.books.actor, "running")
 
     standings: dict[str, Stands] = dict(held.standings)
-    touched: dict[str, Stands] = {}
     ahead: Mapping[str, Earlier] = {}
-    chunks = job.file.chunks(survey, import_id, CHUNK, CHUNK_FIRST)  # before the thread: it may fork
+    chunks = job.file.chunks(survey, import_id, CHUNK, CHUNK_FIRST)
     with Worker(conn) as server:
         for chunk, known in _with_keys(server, conn, ledger, chunks):
             facts = Facts(held.accounts, standings, {**known, **ahead}, {}, held.now, *decided)
@@ -92,12 +91,12 @@ def _copy_all(conn: Connection, job: Job, tally: Tally) -> tuple[int, Tally, lis
             for bad in tally.count(chunk, outcomes, held.accounts):
                 job.rejects.add(bad)
             standings.update(decision.standings)
-            touched.update(decision.standings)
             job.progress(tally.rows, survey.rows, tally.rejected)
             if job.too_many(tally):
                 raise Stopped(tally)
         server.finish()
 
+    touched = {code: stands for code, stands in standings.items() if stands is not held.standings[code]}
     if touched:
         journal.move(conn, ledger, held.accounts, touched, held.now)
     moves = [

@@ -26,7 +26,6 @@ from ledgerctl import config
 from ledgerctl.core.model import NewAccount
 from ledgerctl.db import embedded, journal, migrate
 from ledgerctl.db.connection import Connection, Database
-from ledgerctl.formats.read_ahead import ReadAhead
 from ledgerctl.formats.records import open_input
 from ledgerctl.formats.transfer_csv import TransferFile
 from ledgerctl.services import accounts, importing
@@ -169,7 +168,7 @@ def write_csv(path: Path, count: int, accounts_count: int, hot: str = "") -> Non
 def run_import(host: Server, database: str, path: Path) -> float:
     """Seconds that the library call took."""
     books = host.books(database)
-    file = ReadAhead(TransferFile(open_input(str(path)), {}, {}))
+    file = TransferFile(open_input(str(path)), {}, {})
     started = time.perf_counter()
     result = importing.run(books, file, lambda _done, _rows, _rejected: None)
     seconds = time.perf_counter() - started

@@ -11,9 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledgerctl.core import model
-from ledgerctl.core.fingerprint import fingerprint
+from ledgerctl.core.fingerprint import fingerprint, transfers
 from ledgerctl.core.model import Leg, Side
 from ledgerctl.formats.transfer_csv import derived_key
 
@@ -85,3 +87,27 @@ def test_a_request_carries_the_fingerprint_of_what_was_sent() -> None:
     )
 
     assert request.fingerprint.hex() == vector["sha256"]
+
+
+ascii_text = st.none() | st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S", "Zs"]), min_size=1)
+codes = st.sampled_from(["a", "a:b", "a-b", "b", "bank:1", "bank:10"])
+amounts = st.decimals("0.01", "1e20", places=2) | st.sampled_from(
+    [Decimal(text) for text in ("1", "1.0", "100", "0.5")]
+)
+sent = st.tuples(codes, codes, amounts, st.sampled_from([None, "EUR"]), ascii_text, ascii_text, ascii_text)
+
+
+@given(st.lists(sent, min_size=1))
+def test_many_transfers_at_once_have_the_fingerprints_of_each(columns: list[Any]) -> None:
+    assert transfers(*zip(*columns, strict=True)) == [
+        fingerprint(
+            "transfer",
+            [Leg(source, Side.DEBIT, amount, currency), Leg(target, Side.CREDIT, amount, currency)],
+            description,
+            reference,
+            effective_at,
+            None,
+            None,
+        )
+        for source, target, amount, currency, description, reference, effective_at in columns
+    ]

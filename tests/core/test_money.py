@@ -18,6 +18,7 @@ units = st.integers(-(10**29), 10**29)
 @pytest.mark.parametrize("text", ["1", "12.5", "12.50", "0.01", "1234567890123456789012.123456789012345678", "100"])
 def test_plain_numbers_are_read_with_their_digits(text: str) -> None:
     assert format(money.parse(text), "f") == text
+    assert money.parse_all([text, "1", text]) == [money.parse(text), Decimal(1), money.parse(text)]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,8 @@ def test_anything_else_is_refused_with_its_reason(text: str, problem: str) -> No
 
     assert problem in raised.value.details["problem"]
     assert len(str(raised.value)) < 200
+    assert money.parse_all([text]) is None
+    assert money.parse_all(["1", text, "2.50"]) is None
 
 
 @given(st.text(max_size=12))

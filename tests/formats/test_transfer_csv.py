@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
+from uuid import UUID
 
 import pytest
 from hypothesis import given as always
@@ -253,3 +254,36 @@ def test_any_cells_are_requests_or_rejections(table: list[list[str]]) -> None:
     found = rows(Input("random", io.BytesIO(content)))
 
     assert len(found) == len(table)
+
+
+_CELLS = {
+    "from": ["bank", "a:1", "", "no code", "\u00e4"],
+    "to": ["alice", "bank", "", "x" * 129],
+    "amount": ["1", "12.50", "0.10", "0", "-1", "1e3", "1\n2", "", "9" * 25],
+    "currency": ["EUR", "", "eur", "JPY"],
+    "idempotency_key": ["", "  ", "k-{}", "caf\u00e9-{}", "cafe\u0301-{}", "k" * 256, "tab\t{}"],
+    "description": ["", "Rent", "two\nlines", "\u00fcber", "bell\x07", "d" * 1001],
+    "reference": ["", "inv-7", "r" * 256],
+    "effective_at": ["", "2026-01-31", "2026-01-31T10:00:00+02:00", "31.01.2026", "\uff12026-01-31"],
+}
+_GOOD = {name: cells[:2] for name, cells in _CELLS.items()} | {"idempotency_key": ["k-{}", "order {}"]}
+good_rows, any_rows = (
+    st.lists(st.tuples(*map(st.sampled_from, cells.values())), min_size=1, max_size=8) for cells in (_GOOD, _CELLS)
+)
+
+
+@always(good_rows | any_rows)
+def test_rows_read_at_once_are_those_read_one_by_one(rows: list[tuple[str, ...]]) -> None:
+    """A row that is too short has all rows of its chunk read one by one."""
+    cells = [[cell.format(number) for cell in row] for number, row in enumerate(rows)]
+    text = "".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in [list(_CELLS), *cells])
+
+    at_once, one_by_one = (
+        [
+            row._replace(id=UUID(int=0)) if isinstance(row, Request) else row
+            for row in read(TransferFile(file, {}, {}), 9)
+        ]
+        for file in (Input("x", io.BytesIO(text.encode())), Input("x", io.BytesIO(f"{text}short\n".encode())))
+    )
+
+    assert at_once == one_by_one[:-1]

@@ -1,0 +1,35 @@
+"""UUIDv7: what RFC 9562 asks of them, and what an index does."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from uuid import RFC_4122, UUID
+
+from ledgerctl.ids import uuid7, uuid7s
+
+
+def test_ids_are_of_version_7_and_say_when_they_were_made() -> None:
+    before = time.time_ns() // 1_000_000
+    made = uuid7s(100)
+    after = time.time_ns() // 1_000_000
+
+    assert {(one.version, one.variant) for one in made} == {(7, RFC_4122)}
+    assert all(before <= one.int >> 80 <= after for one in made)
+
+
+def test_ids_made_at_once_ascend_and_no_two_are_the_same() -> None:
+    made = uuid7s(10_000)
+
+    assert made == sorted(set(made))
+    assert len({uuid7() for _ in range(1000)}) == 1000
+    assert uuid7s(0) == []
+
+
+def test_ids_are_like_any_other_uuid() -> None:
+    one = uuid7()
+
+    assert one == UUID(str(one)) == UUID(one.hex)
+    assert hash(one) == hash(UUID(str(one)))
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert one.is_safe == UUID(str(one)).is_safe

@@ -188,47 +188,58 @@ def move(
     )
 
 
-class Lines(NamedTuple):
-    """Transactions with their entries as COPY reads them."""
+class Rows(NamedTuple):
+    """Transactions and their entries as COPY reads them."""
 
     transactions: bytes
     entries: bytes
 
 
-def lines(ledger: int, posted: Iterable[Posted]) -> Lines:
-    """What `copy` writes, made ahead of it. Amounts go as minor units and an exponent, `1250e-2`."""
-    transactions: list[str] = []
-    entries: list[str] = []
-    accounts: list[int] = []
-    at, stamp = None, ""
-    for request, posted_at, moved in posted:
-        if posted_at is not at:  # one time for all rows of an import
-            at, stamp = posted_at, posted_at.isoformat()
-        new_id, key, fingerprint, kind, _, description, reference, effective_at, _, reverses, import_id, row = request
-        effective = _NULL if effective_at is None else effective_at.isoformat()
-        place = f"{_NULL}\t{_NULL}" if import_id is None else f"{import_id}\t{row}"
-        transaction = new_id.hex
-        transactions.append(
-            f"{ledger}\t{transaction}\t{stamp}\t{place}\t{effective}\t{_NULL if reverses is None else reverses.hex}\t"
-            f"\\\\x{fingerprint.hex()}\t{kind}\t{_cell(key)}\t{_cell(description)}\t{_cell(reference)}\n"
-        )
-        for account, seq, amount, balance in moved:
-            scale = account.exponent
-            accounts.append(account.id)
-            entries.append(f"{ledger}\t{account.id}\t{seq}\t{transaction}\t{amount}e-{scale}\t{balance}e-{scale}\n")
-    # By account, as their primary key has them: its pages are then found in the processor's cache.
-    by_account = [entries[place] for place in sorted(range(len(entries)), key=accounts.__getitem__)]
-    return Lines("".join(transactions).encode(), "".join(by_account).encode())
+class Lines:
+    """Transactions with their entries, line by line as COPY reads them; amounts as minor units and an exponent, `1250e-2`."""
+
+    def __init__(self, ledger: int) -> None:
+        self._ledger = ledger
+        self._transactions: list[str] = []
+        self._entries: list[str] = []
+        self._accounts: list[int] = []
+        """Of each entry, its account."""
+
+    def add(self, posted: Iterable[Posted]) -> None:
+        ledger, transactions, entries, accounts = self._ledger, self._transactions, self._entries, self._accounts
+        at, stamp = None, ""
+        for request, posted_at, moved in posted:
+            if posted_at is not at:  # one time for all rows of an import
+                at, stamp = posted_at, posted_at.isoformat()
+            new_id, key, mark, kind, _, description, reference, effective_at, _, reverses, import_id, row = request
+            effective = _NULL if effective_at is None else effective_at.isoformat()
+            place = f"{_NULL}\t{_NULL}" if import_id is None else f"{import_id}\t{row}"
+            transaction = new_id.hex
+            transactions.append(
+                f"{ledger}\t{transaction}\t{stamp}\t{place}\t{effective}\t"
+                f"{_NULL if reverses is None else reverses.hex}\t\\\\x{mark.hex()}\t{kind}\t"
+                f"{_cell(key)}\t{_cell(description)}\t{_cell(reference)}\n"
+            )
+            for account, seq, amount, balance in moved:
+                scale = account.exponent
+                accounts.append(account.id)
+                entries.append(f"{ledger}\t{account.id}\t{seq}\t{transaction}\t{amount}e-{scale}\t{balance}e-{scale}\n")
+
+    def rows(self) -> Rows:
+        """All of them. Entries by account, as their primary key has them: its pages are then found in a cache."""
+        places = sorted(range(len(self._entries)), key=self._accounts.__getitem__)
+        by_account = [self._entries[place] for place in places]
+        return Rows("".join(self._transactions).encode(), "".join(by_account).encode())
 
 
-def copy(conn: Connection, made: Lines) -> None:
+def copy(conn: Connection, rows: Rows) -> None:
     """Write the rows of an import, transactions before entries; the caller moves the accounts at the end."""
-    if not made.transactions:
+    if not rows.transactions:
         return
-    with conn.cursor().copy(COPY_TRANSACTIONS) as rows:
-        rows.write(made.transactions)
-    with conn.cursor().copy(COPY_ENTRIES) as rows:
-        rows.write(made.entries)
+    with conn.cursor().copy(COPY_TRANSACTIONS) as transactions:
+        transactions.write(rows.transactions)
+    with conn.cursor().copy(COPY_ENTRIES) as entries:
+        entries.write(rows.entries)
 
 
 def _held(rows: Sequence[_Locked], clock: datetime) -> Held:

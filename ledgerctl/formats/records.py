@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, chain, islice, repeat
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -119,14 +119,10 @@ class Records:
                 self.record += 1
                 yield row
 
-    def chunks(self, size: int, first: int | None = None) -> Iterator[list[list[str]]]:
-        """So many rows at a time, which costs a third of one at a time. `record` is that of the last of them.
-
-        With `first` the chunks begin at that size and grow by half until they are of `size`.
-        """
+    def chunks(self, size: int) -> Iterator[list[list[str]]]:
+        """So many rows at a time, which costs a third of one at a time. `record` is that of the last of them."""
         line = self._line()
-        sizes = chain(_growing(first or size, size), repeat(size))
-        while rows := self._read(next(sizes)):
+        while rows := self._read(size):
             end = rows.index([]) if [] in rows else len(rows)
             self.record += end
             self.lines = range(line, line + end)
@@ -226,12 +222,6 @@ class _Hashed(io.RawIOBase):
         self._open = len(block) - end - 1 if end >= 0 else self._open + len(block)
         if self._open > _LINE_MAX:
             raise self._bad(f"line {self._lines + 1} has more than {_LINE_MAX} bytes")
-
-
-def _growing(size: int, end: int) -> Iterator[int]:
-    while size < end:
-        yield size
-        size += size // 2 + 1
 
 
 def _height(row: list[str]) -> int:

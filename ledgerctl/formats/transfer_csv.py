@@ -31,7 +31,8 @@ ALIASES = {"key": "idempotency_key"}
 AMOUNT, KEY = FIELDS.index("amount"), FIELDS.index("idempotency_key")
 REQUIRED = ("from", "to", "amount")
 SAMPLED = 256
-CHUNK = 5_000
+CHUNK = 500
+"""The survey reads so many rows at once: they stay in the processor's cache."""
 _ZERO = Decimal(0)
 _TRANSFER, _DEBIT, _CREDIT = Kind.TRANSFER, Side.DEBIT, Side.CREDIT
 
@@ -84,13 +85,13 @@ class TransferFile:
             sums,
         )
 
-    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
-        """So many rows at a time, growing from `first`. FileChanged at the end if these are not the surveyed bytes."""
+    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+        """So many rows at a time. FileChanged at the end if these are not the surveyed bytes."""
         records = Records(self.source, self.dialect)
         getters, width = self._getters(records.header), len(records.header)
         codes = dict(zip(survey.accounts, survey.accounts, strict=True))
         reader = _Reader(getters, width, survey.keyed, codes, survey.sha256, self.dialect, import_id)
-        for cells in records.chunks(size, first):
+        for cells in records.chunks(size):
             yield Chunk(reader.requests(cells, records.record - len(cells) + 1), cells, records.lines)
         if records.digest() != survey.sha256:
             raise FileChanged(file=self.name)

@@ -5,23 +5,25 @@ While the server takes in one chunk of rows, the next is read and decided, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import chain, islice, repeat
 from typing import Any, NamedTuple
 
 from ledgerctl.core.decision import Facts, decide
-from ledgerctl.core.model import Account, Chunk, Earlier, Known, Refused, Stands
+from ledgerctl.core.model import Account, Chunk, Earlier, Known, Stands
 from ledgerctl.core.repeats import Replays
 from ledgerctl.db import imports, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.worker import Worker
-from ledgerctl.services.import_job import Job, Stopped, explained
+from ledgerctl.services.import_job import Job, Stopped, conflicts, explained
 from ledgerctl.services.import_receipts import close, refuse
 from ledgerctl.services.tally import Tally
 
-CHUNK = 8_000
-CHUNK_FIRST = 1_000
-"""The first rows are few, so that the server has something to do early."""
+CHUNK = 500
+"""So many rows are read, decided and written out at a time: all that is made of them stays in the processor's cache."""
+BATCH = 16
+"""So many chunks go to the server in one statement; the first have fewer, so that it has something to do early."""
 
 
 class Move(NamedTuple):
@@ -76,24 +78,28 @@ def _copy_all(conn: Connection, job: Job, tally: Tally) -> tuple[int, Tally, lis
     import_id = imports.begin(conn, ledger, job.file.name, survey.sha256, job.books.actor, "running")
 
     standings: dict[str, Stands] = dict(held.standings)
-    ahead: Mapping[str, Earlier] = {}
-    chunks = job.file.chunks(survey, import_id, CHUNK, CHUNK_FIRST)
+    ahead: dict[str, Earlier] = {}
     with Worker(conn) as server:
-        for chunk, known in _with_keys(server, conn, ledger, chunks):
-            facts = Facts(held.accounts, standings, {**known, **ahead}, {}, held.now, *decided)
-            decision = decide(chunk.requests(), facts)
-            ahead = decision.known  # these are written after the keys of the next chunk were looked up
-            outcomes = replays.judged(decision.outcomes)
-            server.tell(journal.copy, conn, journal.lines(ledger, decision.posted()))
+        for batch, known in _with_keys(server, conn, ledger, job.file.chunks(survey, import_id, CHUNK)):
+            # The batch before was written after the keys of this one were looked up.
+            keys, ahead = {**known, **ahead}, {}
+            lines = journal.Lines(ledger)
+            for chunk in batch:
+                decision = decide(chunk.requests(), Facts(held.accounts, standings, keys, {}, held.now, *decided))
+                lines.add(decision.posted())
+                keys.update(decision.known)
+                ahead.update(decision.known)
+                standings.update(decision.standings)
 
-            if Refused in set(map(type, outcomes)):
-                outcomes = server.ask(explained, conn, ledger, outcomes).result()
-            for bad in tally.count(chunk, outcomes, held.accounts):
-                job.rejects.add(bad)
-            standings.update(decision.standings)
+                outcomes = replays.judged(decision.outcomes)
+                if conflicts(outcomes):
+                    outcomes = server.ask(explained, conn, ledger, outcomes).result()
+                for bad in tally.count(chunk, outcomes, held.accounts):
+                    job.rejects.add(bad)
+                if job.too_many(tally):
+                    raise Stopped(tally)
+            server.tell(journal.copy, conn, lines.rows())
             job.progress(tally.rows, survey.rows, tally.rejected)
-            if job.too_many(tally):
-                raise Stopped(tally)
         server.finish()
 
     touched = {code: stands for code, stands in standings.items() if stands is not held.standings[code]}
@@ -107,14 +113,16 @@ def _copy_all(conn: Connection, job: Job, tally: Tally) -> tuple[int, Tally, lis
 
 def _with_keys(
     server: Worker, conn: Connection, ledger: int, chunks: Iterator[Chunk]
-) -> Iterator[tuple[Chunk, dict[str, Known]]]:
-    """Each chunk with those of its keys that are used. They are asked for one chunk ahead, so that the server has the
-    next rows to copy as soon as it has answered."""
-    waiting: tuple[Chunk, Future[dict[str, Known]]] | None = None
-    for chunk in chunks:
-        asked = server.ask(journal.known, conn, ledger, [request.key for request in chunk.requests()])
+) -> Iterator[tuple[list[Chunk], dict[str, Known]]]:
+    """Batches of chunks, each with those of its keys that are used. They are asked for one batch ahead, so that the
+    server has the next rows to copy as soon as it has answered."""
+    waiting: tuple[list[Chunk], Future[dict[str, Known]]] | None = None
+    for size in chain(range(2, BATCH, 2), repeat(BATCH)):
+        batch = list(islice(chunks, size))
+        keys = [request.key for chunk in batch for request in chunk.requests()]
+        asked = server.ask(journal.known, conn, ledger, keys)
         if waiting is not None:
             yield waiting[0], waiting[1].result()
-        waiting = chunk, asked
-    if waiting is not None:
-        yield waiting[0], waiting[1].result()
+        if not batch:
+            return
+        waiting = batch, asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 from ledgerctl.core.decision import Reason
 from ledgerctl.core.differences import differences
@@ -25,7 +26,7 @@ class File(Protocol):
     @property
     def name(self) -> str: ...
     def survey(self, *, amounts: bool = False) -> Survey: ...
-    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]: ...
+    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]: ...
 
 
 class Rejects(Protocol):
@@ -90,16 +91,18 @@ class Stopped(Exception):
         self.tally = tally
 
 
-def explained(conn: Connection, ledger: int, outcomes: list[Outcome]) -> list[Outcome]:
-    """A conflict names the fields that differ from what was posted under its key."""
-    conflicts = [
+def conflicts(outcomes: list[Outcome]) -> list[UUID]:
+    """What was posted under the keys that were used for something else."""
+    return [
         outcome.known.id
         for outcome in outcomes
         if isinstance(outcome, Refused) and outcome.reason == Reason.IDEMPOTENCY_CONFLICT and outcome.known is not None
     ]
-    if not conflicts:
-        return outcomes
-    stored = reports.transactions(conn, ledger, conflicts)
+
+
+def explained(conn: Connection, ledger: int, outcomes: list[Outcome]) -> list[Outcome]:
+    """A conflict names the fields that differ from what was posted under its key."""
+    stored = reports.transactions(conn, ledger, conflicts(outcomes))
     return [
         outcome._replace(
             details={**outcome.details, "fields": ", ".join(differences(stored[outcome.known.id], outcome.request))}

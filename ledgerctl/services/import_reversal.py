@@ -103,7 +103,9 @@ def _reverse(conn: Connection, books: Books, import_id: int, reason: str | None,
         for entry in (entry for outcome in posted for entry in outcome.entries if entry.amount > 0):
             place = entry.account.currency, entry.account.exponent
             sums[place] = sums.get(place, 0) + entry.amount
-        journal.copy(conn, journal.lines(ledger, posted))
+        lines = journal.Lines(ledger)
+        lines.add(posted)
+        journal.copy(conn, lines.rows())
         standings.update(decision.standings)
         touched.update(decision.standings)
         reversed_ += len(posted)

@@ -115,8 +115,8 @@ def test_what_was_left_is_posted_when_the_same_file_comes_again(
 class Dying(TransferFile):
     """A file whose reader dies after two pieces, as a killed process does."""
 
-    def chunks(self, survey: Survey, import_id: int, size: int, first: int | None = None) -> Iterator[Chunk]:
-        yield from islice(super().chunks(survey, import_id, size, first), 2)
+    def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+        yield from islice(super().chunks(survey, import_id, size), 2)
         raise KeyboardInterrupt
 
 

@@ -196,7 +196,7 @@ class Rows(NamedTuple):
 
 
 class Lines:
-    """Transactions with their entries, line by line as COPY reads them; amounts as minor units and an exponent, `1250e-2`."""
+    """Transactions with their entries, line by line as COPY reads them. Amounts are minor units with an exponent."""
 
     def __init__(self, ledger: int) -> None:
         self._ledger = ledger

@@ -23,6 +23,8 @@ from tests.benchmarks import harness
 from tests.benchmarks.harness import Raw, Rows, Server, say
 
 ACCOUNTS = 10_000
+CHUNK = import_at_once.CHUNK * import_at_once.BATCH
+"""As the importer hands them to the server."""
 ALONE = 2_000
 """So many transfers are copied one by one."""
 
@@ -173,7 +175,7 @@ def main() -> None:
             def measured() -> float:
                 alone[form.name].append(_alone(host, form, rows))
                 _make(host, form)
-                loads[form.name].append(harness.run_copy(host, "twin", rows, import_at_once.CHUNK))
+                loads[form.name].append(harness.run_copy(host, "twin", rows, CHUNK))
                 return loads[form.name][-1].total
 
             return measured
@@ -193,9 +195,7 @@ def main() -> None:
         harness.table(header, table)
         say("")
         say("refused: " + "; ".join(WRONG))
-        harness.conditions(
-            host, rows=asked.rows, accounts=ACCOUNTS, chunk=import_at_once.CHUNK, alone=ALONE, rounds=asked.rounds
-        )
+        harness.conditions(host, rows=asked.rows, accounts=ACCOUNTS, chunk=CHUNK, alone=ALONE, rounds=asked.rounds)
 
 
 def _make(host: Server, form: Form) -> None:

@@ -20,6 +20,7 @@ from tests.benchmarks import harness
 from tests.benchmarks.harness import Server, ratio, say, spread
 
 ACCOUNTS = 10_000
+CHUNK = import_at_once.CHUNK * import_at_once.BATCH
 LIBRARY, PROCESS = "importing.run", "ledgerctl import"
 CHECKED, BARE = "COPY, all checks", "COPY, no foreign keys, no triggers"
 RELATIONS = """
@@ -58,15 +59,15 @@ def main() -> None:
         def copy(chunk: int) -> Callable[[], float]:
             return lambda: harness.run_copy(host, "twin", rows, chunk).total
 
-        chunked = f"chunks of {import_at_once.CHUNK * import_at_once.BATCH}"
+        chunked = f"chunks of {CHUNK}"
         seconds = harness.alternate(
             asked.rounds,
             {
                 LIBRARY: on_twin("checked", lambda: harness.run_import(host, "twin", file)),
                 PROCESS: on_twin("checked", lambda: _process(host, file)),
-                f"{CHECKED}, {chunked}": on_twin("checked", copy(import_at_once.CHUNK * import_at_once.BATCH)),
+                f"{CHECKED}, {chunked}": on_twin("checked", copy(CHUNK)),
                 f"{CHECKED}, at once": on_twin("checked", copy(asked.rows)),
-                f"{BARE}, {chunked}": on_twin("bare", copy(import_at_once.CHUNK * import_at_once.BATCH)),
+                f"{BARE}, {chunked}": on_twin("bare", copy(CHUNK)),
                 f"{BARE}, at once": on_twin("bare", copy(asked.rows)),
             },
         )

@@ -40,6 +40,7 @@ def import_(funded: Books) -> Import:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_at_once, "CHUNK", 3)
+    monkeypatch.setattr(import_at_once, "BATCH", 2)
 
 
 def rejected(result: Result) -> list[tuple[int, str | None, str]]:
@@ -100,7 +101,7 @@ def test_rows_see_what_those_before_them_moved(import_: Import, small_chunks: No
 
 
 @pytest.mark.parametrize("amount", ["1", "2"])
-@pytest.mark.parametrize("distance", [0, 5])
+@pytest.mark.parametrize("distance", [0, 4, 8, 20])  # the same chunk, the same batch, the next, a later one
 def test_a_key_that_stands_twice_in_a_file_is_a_bad_row(
     import_: Import, small_chunks: None, amount: str, distance: int
 ) -> None:
@@ -184,7 +185,9 @@ CHANGES = [
 def test_whatever_changes_in_a_file_between_the_passes_it_posts_nothing(
     import_: Import, funded: Books, tmp_path: Path, conn: Connection, monkeypatch: pytest.MonkeyPatch, later: str
 ) -> None:
-    monkeypatch.setattr(import_at_once, "CHUNK", 1)  # rows are then decided before the end of the file shows the change
+    # Rows are then decided before the end of the file shows the change.
+    monkeypatch.setattr(import_at_once, "CHUNK", 1)
+    monkeypatch.setattr(import_at_once, "BATCH", 1)
     import_("opening,carol,5,earlier\n")
     kept = [count(conn, table) for table in ("transactions", "imports", "audit_logs")], balances(conn)
     path = tmp_path / "in.csv"

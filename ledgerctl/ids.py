@@ -27,12 +27,12 @@ def uuid7() -> UUID:
 def uuid7s(count: int) -> list[UUID]:
     """So many, made at once, in ascending order: an index takes those that ascend side by side.
 
-    The first is random, and each of the others a random step of 32 bits above the one before it (RFC 9562, 6.2,
+    The first is random, and each of the others a random step of up to 2**32 above the one before it (RFC 9562, 6.2,
     method 2).
     """
     drawn = int.from_bytes(os.urandom(10), "big")
     first = (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | drawn & _RAND_A | _VARIANT | drawn & _RAND_B
-    steps = array("I", os.urandom(4 * count))
+    steps = map((1).__add__, array("I", os.urandom(4 * count)))  # never zero
     return _uuids(list(accumulate(steps, initial=first))[:count])
 
 

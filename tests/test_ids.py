@@ -6,6 +6,8 @@ import pickle
 import time
 from uuid import RFC_4122, UUID
 
+import pytest
+
 from ledgerctl.ids import uuid7, uuid7s
 
 
@@ -24,6 +26,12 @@ def test_ids_made_at_once_ascend_and_no_two_are_the_same() -> None:
     assert made == sorted(set(made))
     assert len({uuid7() for _ in range(1000)}) == 1000
     assert uuid7s(0) == []
+
+
+def test_not_even_the_least_random_numbers_make_one_id_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.urandom", bytes)
+
+    assert len(set(uuid7s(3))) == 3
 
 
 def test_ids_are_like_any_other_uuid() -> None:

@@ -68,7 +68,7 @@ def transfers(
     Every text is ASCII. The encoding is that of `_encoded`, written out; tests hold the two together.
     """
     found = []
-    columns = zip(sources, targets, amounts, currencies, descriptions, references, effective_at, strict=False)
+    columns = zip(sources, targets, amounts, currencies, descriptions, references, effective_at, strict=True)
     for source, target, amount, currency, description, reference, effective in columns:
         text = canonical(amount)
         money = f"{len(text)}:{text}{'-' if currency is None else f'{len(currency)}:{currency}'}"

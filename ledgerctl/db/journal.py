@@ -16,11 +16,13 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row
 
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts
 from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request, Side, Standing, Stands
+from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection
 
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
@@ -230,6 +232,26 @@ class Lines:
         places = sorted(range(len(self._entries)), key=self._accounts.__getitem__)
         by_account = [self._entries[place] for place in places]
         return Rows("".join(self._transactions).encode(), "".join(by_account).encode())
+
+
+class KeyInUse(Exception):
+    """A key that was taken for a new one is used already; nothing of the transaction can be kept."""
+
+
+def require_unused(conn: Connection, ledger: int, keys: Sequence[str]) -> None:
+    """KeyInUse when one of them is used."""
+    if known(conn, ledger, keys):
+        raise KeyInUse
+
+
+def copy_new(conn: Connection, rows: Rows) -> None:
+    """Like `copy`, of rows whose keys nobody has looked up. KeyInUse."""
+    try:
+        copy(conn, rows)
+    except UniqueViolation as error:
+        if error.diag.constraint_name == constraints.IDEMPOTENCY_KEY:
+            raise KeyInUse from error
+        raise
 
 
 def copy(conn: Connection, rows: Rows) -> None:

@@ -1,4 +1,4 @@
-"""A connection's own thread: the server works on one chunk of a file while the caller thinks about the next."""
+"""A connection's own thread: the server works on one batch of a file while the caller thinks about the next."""
 
 from __future__ import annotations
 

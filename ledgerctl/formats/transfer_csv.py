@@ -18,7 +18,7 @@ from typing import cast
 from uuid import UUID
 
 from ledgerctl.core import model, money
-from ledgerctl.core.model import Chunk, Kind, Rejected, Request, Side, Survey, derived_prefix
+from ledgerctl.core.model import Chunk, Rejected, Request, Survey, derived_prefix
 from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, FileChanged, LedgerError
 from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
 from ledgerctl.formats.dialect import PLAIN, Dialect
@@ -34,7 +34,6 @@ SAMPLED = 256
 CHUNK = 500
 """The survey reads so many rows at once: they stay in the processor's cache."""
 _ZERO = Decimal(0)
-_TRANSFER, _DEBIT, _CREDIT = Kind.TRANSFER, Side.DEBIT, Side.CREDIT
 
 
 def derived_key(sha256: bytes, row: int) -> str:

@@ -1,7 +1,7 @@
 """Import a file of transfers: all of it or nothing in one transaction, or in pieces that are committed as they come.
 
 Two passes: the first hashes the file and collects its accounts and what control totals need; the second decides and
-copies, a chunk at a time, so that memory does not grow with the file.
+copies, some rows at a time, so that memory does not grow with the file.
 """
 
 from __future__ import annotations

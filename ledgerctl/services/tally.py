@@ -55,14 +55,14 @@ class Tally:
         totals = self.totals
         for place, row in enumerate(chunk.rows):
             if isinstance(row, Rejected):
-                bad.append(Bad(row, chunk.lines[place], chunk.cells[place] if chunk.cells else ()))
+                bad.append(Bad(row, chunk.lines[place], chunk.cells[place]))
                 continue
             outcome = next(decided)
             if isinstance(outcome, Posted):
                 self.posted += 1
                 account, _, units, _ = outcome.entries[1]
             elif isinstance(outcome, Refused):
-                bad.append(Bad(_rejected(outcome), chunk.lines[place], chunk.cells[place] if chunk.cells else ()))
+                bad.append(Bad(_rejected(outcome), chunk.lines[place], chunk.cells[place]))
                 continue
             else:
                 self.replayed += 1

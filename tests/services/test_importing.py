@@ -120,6 +120,36 @@ def test_a_key_of_another_file_is_replayed_once_and_not_twice(import_: Import, s
     assert rejected(import_(rows)) == [(5, "idempotency_key", "DUPLICATE_KEY")]
 
 
+@pytest.fixture
+def sample_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample then says nothing of most rows of a file."""
+    monkeypatch.setattr("ledgerctl.formats.transfer_csv.SAMPLED", 1)
+
+
+def test_a_used_key_that_the_sample_misses_is_replayed_all_the_same(
+    import_: Import, small_chunks: None, sample_of_one: None, conn: Connection
+) -> None:
+    new = [f"alice,bob,1,n{number}\n" for number in range(40)]
+    import_("".join(new[30:31]), name="yesterday.csv")
+
+    assert outcome(import_("".join(new), again=True)) == ("complete", 39, 1, 0)
+    assert count(conn, "transactions", "idempotency_key ~ '^n'") == 40
+
+
+@pytest.mark.parametrize("options", [{}, {"rejects_max": 0}])
+def test_a_row_is_not_refused_while_its_key_says_that_it_was_posted(
+    import_: Import, funded: Books, small_chunks: None, sample_of_one: None, options: dict[str, Any]
+) -> None:
+    new = [f"alice,bob,1,n{number}\n" for number in range(40)]
+    new[30] = "alice,carol,1,frozen since\n"
+    import_(new[30], name="yesterday.csv")
+    accounts.freeze(funded, "carol")
+
+    result = import_("".join(new), again=True, skip_rejects=True, **options)
+
+    assert outcome(result) == ("complete", 39, 1, 0)
+
+
 def test_a_key_used_for_something_else_names_the_fields_that_differ(import_: Import) -> None:
     import_("alice,bob,1,k\n", name="yesterday.csv")
 

@@ -2,7 +2,7 @@
 
 While the server takes in one batch of rows, the next is read and decided, so that both have work all the time.
 
-A file none of whose sampled keys is used is taken for new: its keys are then not looked up, a tenth of the work. The
+A file none of whose sampled keys is used is taken for new: its keys are then not looked up. The
 index refuses the rows that are posted all the same, and the keys of refused rows are looked up; if one of them is used,
 or stands twice in the file, everything is undone and done again with every key looked up first.
 """

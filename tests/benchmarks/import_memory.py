@@ -1,7 +1,7 @@
 """Resident memory of `ledgerctl import` as the file grows: plain, compressed, and from a pipe.
 
 The peak is that of the importing process, as the operating system counted it when it ended; the server is not in it.
-The largest file takes a while: about ten million rows in four minutes.
+The largest file takes a while.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ class Rejected(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some rows of a file: what each says, or why it says nothing; its cells, where they are wanted; on which lines."""
+    """Some rows of a file: what each says, or why it says nothing; its cells; on which lines."""
 
     rows: list[Request | Rejected]
     cells: list[list[str]]

@@ -106,7 +106,7 @@ def _copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool) -> tup
 
                 outcomes = replays.judged(decision.outcomes)
                 refused += [one.request.key for one in outcomes if isinstance(one, Refused) and one.known is None]
-                if conflicts(outcomes):
+                if conflicts(outcomes):  # else it would wait for the server without a question
                     outcomes = server.ask(explained, conn, ledger, outcomes).result()
                 for bad in tally.count(chunk, outcomes, held.accounts):
                     job.rejects.add(bad)
@@ -114,7 +114,8 @@ def _copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool) -> tup
                     break
             if new:
                 server.tell(journal.copy_new, conn, lines.rows())
-                server.tell(journal.require_unused, conn, ledger, refused)
+                if refused:
+                    server.tell(journal.require_unused, conn, ledger, refused)
             else:
                 server.tell(journal.copy, conn, lines.rows())
             if job.too_many(tally):

@@ -12,7 +12,7 @@ from ledgerctl.core.model import Chunk
 from ledgerctl.core.repeats import Replays
 from ledgerctl.db import audit, imports, journal
 from ledgerctl.db.connection import Connection
-from ledgerctl.services.import_job import Job, Stopped, conflicts, explained
+from ledgerctl.services.import_job import Job, Stopped, explained
 from ledgerctl.services.import_receipts import close
 from ledgerctl.services.tally import Bad, Tally
 
@@ -65,9 +65,7 @@ def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replay
     known = journal.known(conn, ledger, [request.key for request in requests])
 
     decision = decide(requests, Facts(held.accounts, held.standings, known, {}, held.now, *job.decided(conn)))
-    outcomes = replays.judged(decision.outcomes)
-    if conflicts(outcomes):
-        outcomes = explained(conn, ledger, outcomes)
+    outcomes = explained(conn, ledger, replays.judged(decision.outcomes))
     bad = tally.count(chunk, outcomes, held.accounts)
     if bad and not job.options.skip_rejects:
         for one in bad:

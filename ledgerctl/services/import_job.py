@@ -102,7 +102,10 @@ def conflicts(outcomes: list[Outcome]) -> list[UUID]:
 
 def explained(conn: Connection, ledger: int, outcomes: list[Outcome]) -> list[Outcome]:
     """A conflict names the fields that differ from what was posted under its key."""
-    stored = reports.transactions(conn, ledger, conflicts(outcomes))
+    ids = conflicts(outcomes)
+    if not ids:
+        return outcomes
+    stored = reports.transactions(conn, ledger, ids)
     return [
         outcome._replace(
             details={**outcome.details, "fields": ", ".join(differences(stored[outcome.known.id], outcome.request))}

@@ -78,9 +78,9 @@ def test_a_lock_is_waited_for_until_the_deadline_and_then_given_up(open_: Open, 
     with conn.transaction():
         add(conn)
         with pytest.raises(errors.Busy) as raised:
-            open_(lock_timeout_ms=50, deadline_s=1.0, retry_attempts=2).transact(add)
+            open_(lock_timeout_ms=50, deadline_s=3.0, retry_attempts=1).transact(add)
 
-    assert raised.value.details["attempts"] > 2
+    assert raised.value.details["attempts"] > 1
     assert tally(conn) == [1, 0]
 
 

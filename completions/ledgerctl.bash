@@ -29,7 +29,7 @@ _ledgerctl_options() {
         'account close') echo '--yes -y --confirm' ;;
         'account import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines' ;;
         'imports list') echo '--limit' ;;
-        'imports reverse') echo '--reason --dry-run -n --yes -y --confirm' ;;
+        'imports reverse') echo '--reason --skip-partial --dry-run -n --yes -y --confirm' ;;
         'config show') echo '--origin' ;;
     esac
     echo '--config --profile --ledger -l --output -o --actor --color --fields --out --no-header --csv-safe --quiet -q --verbose -v --no-input --debug --version'

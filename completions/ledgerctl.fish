@@ -145,6 +145,7 @@ complete -c ledgerctl -n '__ledgerctl_at imports; and not __fish_seen_subcommand
 complete -c ledgerctl -n '__ledgerctl_at imports; and not __fish_seen_subcommand_from list show reverse' -a reverse -d 'Reverse all that an import posted, or nothing: then every row that cannot be reversed is named.'
 complete -c ledgerctl -n '__ledgerctl_at imports list' -l limit -r -d 'So many at most, the newest first.'
 complete -c ledgerctl -n '__ledgerctl_at imports reverse' -l reason -r -d 'Why; it becomes the description of the reversals.'
+complete -c ledgerctl -n '__ledgerctl_at imports reverse' -l skip-partial -d 'Leave rows alone that were reversed in part.'
 complete -c ledgerctl -n '__ledgerctl_at imports reverse' -l dry-run -s n -d 'Show what would happen, and undo it.'
 complete -c ledgerctl -n '__ledgerctl_at imports reverse' -l yes -s y -d 'Do not ask.'
 complete -c ledgerctl -n '__ledgerctl_at imports reverse' -l confirm -r -d 'Name the protected profile.'

@@ -124,10 +124,15 @@ class BadFile(LedgerError):
 
 
 class FileChanged(LedgerError):
+    """`posted` says what was posted of the file as it had been before."""
+
     code = "FILE_CHANGED"
     exit_code = Exit.USAGE
-    message = "'{file}' changed while it was read; nothing was posted"
+    message = "'{file}' changed while it was read; {posted}"
     hint = "wait until whatever writes the file is done, and run the command again"
+
+    def __init__(self, *, file: str, posted: str = "nothing was posted", **details: Any) -> None:
+        super().__init__(file=file, posted=posted, **details)
 
 
 class RowsRejected(LedgerError):
@@ -145,7 +150,7 @@ class RowsRejected(LedgerError):
 class ControlTotals(LedgerError):
     code = "CONTROL_TOTALS"
     exit_code = Exit.REFUSED
-    message = "{file} is not what was expected: {found}; nothing was posted"
+    message = "{file} is not what was expected: {found}; {consequence}"
     hint = "ask whoever sent the file, or mend --expect-rows and --expect-total"
 
 
@@ -154,7 +159,7 @@ class AlreadyPosted(LedgerError):
 
     code = "ALREADY_POSTED"
     exit_code = Exit.CONFLICT
-    message = "about {percent} % of the new rows of '{file}' were posted by import {import_id}; nothing was posted now"
+    message = "about {percent} % of the new rows of '{file}' were posted by import {import_id}; {consequence}"
     hint = "import only what is missing, or give --again to post all of it once more"
 
 
@@ -191,6 +196,15 @@ class AlreadyReversed(Refusal):
     code = "ALREADY_REVERSED"
     exit_code = Exit.CONFLICT
     message = "transaction {transaction_id} was already reversed by {reversed_by}"
+    hint = "ledgerctl transaction show {reversed_by}"
+
+
+class ReversedInPart(Refusal):
+    """What stands in the way of reversing it as a row of an import."""
+
+    code = "REVERSED_IN_PART"
+    exit_code = Exit.CONFLICT
+    message = "transaction {transaction_id} was reversed in part by {reversed_by}"
     hint = "ledgerctl transaction show {reversed_by}"
 
 
@@ -266,9 +280,11 @@ class DuplicateKey(Refusal):
 
 
 class RejectedBefore(Refusal):
+    """Nothing else stands against the row any more."""
+
     code = "REJECTED_BEFORE"
-    message = "it was rejected by import {import_id} of the same file, which left it out"
-    hint = "mend it in the rejects file of that import, or give --again to decide on it once more"
+    message = "import {import_id} of the same file left it out; it could be posted by now"
+    hint = "import this row of the rejects file, or give --again to post it with the whole file"
 
 
 class TransactionNotFound(LedgerError):
@@ -289,7 +305,10 @@ class ImportNotReversible(LedgerError):
     code = "IMPORT_NOT_REVERSIBLE"
     exit_code = Exit.REFUSED
     message = "{stuck} of the {total} transactions of import {import_id} cannot be reversed; nothing was changed"
-    hint = "clear what stands in the way of the rows named above and run the same command again"
+    hint = (
+        "clear what stands in the way of the rows named above and run the same command again; --skip-partial leaves "
+        "rows alone that were reversed in part"
+    )
 
 
 class LedgerNotFound(LedgerError):
@@ -344,7 +363,7 @@ class Busy(LedgerError):
 
     code = "TRY_AGAIN"
     exit_code = Exit.TRY_AGAIN
-    message = "gave up after {attempts} attempts, nothing was changed: {detail}"
+    message = "gave up after {attempts} attempts, none of which changed anything: {detail}"
     hint = "run the same command again with the same key"
 
 

@@ -62,8 +62,8 @@ class Root(Group):
             _unanswered(lost, changed=ctx.obj.changes)
         except BrokenPipeError as error:
             _unanswered(output.AnswerLost(error), changed=False)
-        except KeyboardInterrupt:
-            output.note("interrupted: what was not committed is undone")
+        except KeyboardInterrupt as stop:
+            output.note(str(stop) or "interrupted: what was not committed is undone")
             raise typer.Exit(Exit.INTERRUPTED) from None
         except UsageError as error:
             failure: LedgerError = _misused(error)

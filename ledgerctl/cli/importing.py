@@ -11,7 +11,7 @@ import typer
 from ledgerctl.cli import options, output
 from ledgerctl.cli.imports import COLUMNS, TABLE, summary
 from ledgerctl.cli.invocation import Context
-from ledgerctl.errors import BadUsage, Exit
+from ledgerctl.errors import BadUsage, Exit, LedgerError
 
 if TYPE_CHECKING:
     from ledgerctl.services.books import Books
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ledgerctl.services.import_at_once import Move
     from ledgerctl.services.import_job import Options
     from ledgerctl.services.importing import Result
+    from ledgerctl.services.tally import Tally
 
 MOVES_SHOWN = 20
 """Of so many accounts a dry run shows what it would do to them."""
@@ -102,8 +103,9 @@ def import_(
     place = rejects or (_beside(file) if skip_rejects and not dry_run else None)
     with RejectsFile(Path(place), transfers.dialect) if place else nullcontext() as rejects_file:
         result = _run(context, books, transfers, rejects_file, how)
-        if rejects_file is not None and result.tally.rejected:
-            rejects_file.keep()
+        aside = rejects_file.keep() if rejects_file is not None and result.tally.rejected else None
+    if aside is not None:
+        context.obj.note(f"{place} was there before, with other rows; that file is now {aside}")
     _show(context, file, result, how, place)
 
 
@@ -121,11 +123,21 @@ def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, how:
 
         try:
             return importing.run(books, transfers, progress, rejects_file, how)
-        except (KeyboardInterrupt, SystemExit):
-            kept = done if how.commit_every and not how.dry_run else 0
-            posted = f"the first {kept:,} rows are done, the others are not" if kept else "nothing was posted"
-            output.note(f"interrupted: {posted}; the same command again is safe, and goes on from there")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_interrupted(done, how)) from None
+        except SystemExit:
+            output.note(_interrupted(done, how))
             raise
+        except LedgerError:
+            if done and how.commit_every:
+                output.note(f"the first {done:,} rows are done; the same command again goes on from there")
+            raise
+
+
+def _interrupted(done: int, how: Options) -> str:
+    kept = done if how.commit_every and not how.dry_run else 0
+    posted = f"the first {kept:,} rows are done, the others are not" if kept else "nothing was posted"
+    return f"interrupted: {posted}; the same command again is safe, and goes on from there"
 
 
 def _show(context: Context, file: str, result: Result, how: Options, place: str | None) -> None:
@@ -144,8 +156,11 @@ def _show(context: Context, file: str, result: Result, how: Options, place: str 
         files.report(context.obj, tally.rejects, everything=how.dry_run)
     _say_what_was_before(context, result, how)
     context.obj.show(answer, COLUMNS, head=summary(answer), narrow=TABLE)
+    if result.error is not None:
+        result.error.details["rows"] = [rejected._asdict() for rejected in tally.rejects]
+        raise result.error
     if tally.rejected:
-        consequence, hint = _consequence(answer, how, place)
+        consequence, hint = _consequence(answer, tally, how, place)
         raise files.rejection(file, tally.rejects, tally.rejected, result.receipt["rows"], consequence, hint)
 
 
@@ -159,22 +174,30 @@ def _say_what_was_before(context: Context, result: Result, how: Options) -> None
     earlier = next((one for one in result.earlier if one["posted"]), None)
     if earlier is not None:
         when = times.text(earlier["started_at"].replace(microsecond=0))
-        now = f"{tally.posted:,} of its rows were still missing" if tally.posted else nothing
+        missing = result.receipt["posted"]
+        now = f"{missing:,} of its rows were still missing" if missing else nothing
         context.obj.note(f"this file was imported before (import {earlier['id']}, {when}); {now}")
+        if earlier["reversed_at"] is not None:
+            context.obj.note("that import was reversed since, and what was reversed stays so under the same keys")
     elif tally.rows == tally.replayed:
         context.obj.note(f"every row was posted before; {nothing}")
 
 
-def _consequence(answer: dict[str, Any], how: Options, place: str | None) -> tuple[str, str]:
+def _consequence(answer: dict[str, Any], tally: Tally, how: Options, place: str | None) -> tuple[str, str]:
     """What the rejected rows led to, and what to do."""
-    mend = f"mend the rows in {place} and import that file" if place and how.skip_rejects else ""
     if how.dry_run:
-        return ("they would be left out" if how.skip_rejects else "nothing would be posted"), ""
+        too_many = how.rejects_max is not None and tally.rejected > how.rejects_max
+        return ("they would be left out" if how.skip_rejects and not too_many else "nothing would be posted"), ""
+    gave_up = f"gave up after row {tally.rows:,}, since more than {how.rejects_max} are rejected; "
+    said = gave_up if how.gives_up(tally.rejected) else ""
     if answer["status"] == "refused":
-        return "nothing was posted", ""
-    if how.skip_rejects:
-        return f"{answer['posted']} were posted and {answer['replayed']} had been", mend
-    return f"the {answer['posted'] + answer['replayed']} rows before them are posted", ""
+        return f"{said}nothing was posted", ""
+    if not how.skip_rejects:
+        return f"{said}the {answer['posted'] + answer['replayed']} rows before them are posted", ""
+    mend = f"mend the rows in {place} and import that file" if place else ""
+    on = "the same command with a higher --max-rejects goes on with the rows behind" if said else ""
+    hint = "; ".join(filter(None, (mend, on)))
+    return f"{said}{answer['posted']} were posted and {answer['replayed']} had been", hint
 
 
 def _move(move: Move) -> dict[str, str]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "sha256", "rejects_file",
-    "actor", "started_at", "finished_at", "duration_s",
+    "actor", "started_at", "finished_at", "duration_s", "reversed_at",
 )  # fmt: skip
-TABLE = ("import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "started_at")
-REVERSED = ("import_id", "status", "reversed", "replayed", "totals")
+TABLE = ("import_id", "status", "rows", "posted", "replayed", "rejected", "totals", "file", "started_at", "reversed_at")
+REVERSED = ("import_id", "status", "reversed", "replayed", "partial", "totals")
 STUCK = ("row", "transaction_id", "code", "message")
 imports = typer.Typer(cls=Group, help="Look at receipts of imports, and reverse them.")
 
@@ -56,6 +56,9 @@ def reverse(
     context: Context,
     import_id: Annotated[str, typer.Argument(metavar="ID", help="The number of the receipt.")],
     reason: Annotated[str | None, typer.Option(help="Why; it becomes the description of the reversals.")] = None,
+    skip_partial: Annotated[
+        bool, typer.Option("--skip-partial", help="Leave rows alone that were reversed in part.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would happen, and undo it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     confirm: Annotated[str, typer.Option(metavar="NAME", help="Name the protected profile.")] = "",
@@ -70,7 +73,8 @@ def reverse(
         question = f"Reverse the {receipt['posted']:,} transactions of import {import_id} ({receipt['file']})?"
         context.obj.confirm(question, yes=yes, confirm=confirm)
     with bar(context.obj, "reverse") as progress:
-        done = import_reversal.reverse(context.obj.books, receipt["id"], reason, progress, dry_run=dry_run)
+        asked = import_reversal.Asked(receipt["id"], reason, skip_partial)
+        done = import_reversal.reverse(context.obj.books, asked, progress, dry_run=dry_run)
 
     if done.stuck:
         context.obj.changes = False
@@ -89,15 +93,15 @@ def _reversed(done: Reversal, *, dry_run: bool) -> dict[str, Any]:
         "status": status,
         "reversed": done.reversed,
         "replayed": done.replayed,
+        "partial": done.partial,
         "totals": dict(done.totals),
     }
 
 
 def summary(answer: dict[str, Any]) -> str:
     """A receipt in one line."""
-    return (
-        f"{answer['status']}: {answer['posted']} posted, {answer['replayed']} replayed, {answer['rejected']} rejected"
-    )
+    counts = f"{answer['posted']} posted, {answer['replayed']} replayed, {answer['rejected']} rejected"
+    return f"{answer['status']}: {counts}{', reversed since' if answer['reversed_at'] else ''}"
 
 
 def _found(context: Context, import_id: str) -> dict[str, Any]:

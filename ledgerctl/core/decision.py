@@ -40,7 +40,6 @@ class Reason(StrEnum):
     SAME_ACCOUNT = "SAME_ACCOUNT"
     DUPLICATE_KEY = "DUPLICATE_KEY"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
-    REJECTED_BEFORE = "REJECTED_BEFORE"
     REVERSAL_OF_REVERSAL = "REVERSAL_OF_REVERSAL"
     ALREADY_REVERSED = "ALREADY_REVERSED"
     PARTIAL_REVERSAL = "PARTIAL_REVERSAL"
@@ -53,6 +52,7 @@ class Reason(StrEnum):
     AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
     BALANCE_LIMIT = "BALANCE_LIMIT"
+    REJECTED_BEFORE = "REJECTED_BEFORE"
 
 
 # Looked up once: an enum's member costs as much to reach as a whole comparison.
@@ -160,8 +160,6 @@ def _judge(request: Request, facts: Facts, ahead: _Ahead) -> Outcome:
     earlier = ahead.known.get(request.key) or facts.known.get(request.key)
     if earlier is not None:
         return _repeated(request, earlier)
-    if request.import_row is not None and request.import_row <= facts.decided_rows:
-        return Refused(request, Reason.REJECTED_BEFORE, {"import_id": facts.decided_by})
 
     if request.reverses is not None:
         refusal = _reversal_refusal(request, facts.originals[request.reverses], ahead)
@@ -186,6 +184,8 @@ def _judge(request: Request, facts: Facts, ahead: _Ahead) -> Outcome:
         refusal = _limit_refusal(request, entry)
         if refusal is not None:
             return refusal
+    if request.import_row is not None and request.import_row <= facts.decided_rows:
+        return Refused(request, Reason.REJECTED_BEFORE, {"import_id": facts.decided_by})
 
     return Posted(request, facts.now, entries)  # past the guards nothing refuses
 

@@ -202,18 +202,26 @@ def derived_prefix(sha256: bytes) -> str:
 class Survey(NamedTuple):
     """What the first pass over a file of transfers finds."""
 
-    sha256: bytes
+    digests: tuple[bytes, ...]
+    """SHA-256 of the file up to the end of each of its blocks; the last is that of the whole file."""
     rows: int
     header: tuple[str, ...]
     accounts: frozenset[str]
     """Every account that a row names."""
     keyed: bool
     """Whether the rows bring keys of their own."""
+    sampled: int
+    """So many rows were drawn from all over the file."""
     sample: tuple[Request, ...]
-    """Some of the rows that can be read, from all over the file."""
+    """Those of them that can be read."""
     amounts: Mapping[tuple[str | None, str], Decimal]
     """Sums, if asked for, by the currency that a row names and the account it debits: without the first, it is that
     account's currency."""
+
+    @property
+    def sha256(self) -> bytes:
+        """Of the whole file."""
+        return self.digests[-1]
 
 
 class Rejected(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -29,9 +29,9 @@ RECORD = """
 # Of each row, the quieter of its two accounts is looked through, from its end, for an entry of the same amount. The
 # fingerprint then says whether everything else is the same, too.
 TWINS = """
-    SELECT asked.number, min(t.import_id)
+    SELECT asked.fingerprint, count(*), min(t.import_id)
     FROM unnest(%(debits)s::text[], %(credits)s::text[], %(amounts)s::numeric[], %(fingerprints)s::bytea[])
-         WITH ORDINALITY AS asked(debit, credit, amount, fingerprint, number)
+         AS asked(debit, credit, amount, fingerprint)
     CROSS JOIN LATERAL (
         SELECT a.id, a.seq FROM accounts a
         WHERE a.ledger_id + 0 = %(ledger)s AND a.code IN (asked.debit, asked.credit)
@@ -50,7 +50,7 @@ TWINS = """
       AND NOT starts_with(t.idempotency_key, %(own)s)
       AND NOT EXISTS (SELECT FROM transactions WHERE ledger_id + 0 = %(ledger)s AND reverses = t.id)
       AND t.import_id IS NOT NULL
-    GROUP BY asked.number
+    GROUP BY asked.fingerprint
 """
 TWINS_LOOKED_THROUGH = 4_000_000
 """So many entries are looked through at most, whatever the accounts hold."""
@@ -71,6 +71,23 @@ ACCOUNTS = """
 """
 ROWS = "SELECT id, import_row FROM transactions WHERE ledger_id + 0 = %s AND import_id = %s ORDER BY import_row DESC"
 
+# A reversal that moved as much as its transaction did leaves nothing of it.
+REVERSED_WHOLLY = """
+    SELECT wanted.id
+    FROM unnest(%(ids)s::uuid[]) AS wanted(id)
+    CROSS JOIN LATERAL (
+        SELECT id FROM transactions WHERE ledger_id + 0 = %(ledger)s AND reverses = wanted.id OFFSET 0
+    ) r
+    CROSS JOIN LATERAL (
+        SELECT sum(e.amount) FILTER (WHERE e.transaction_id = wanted.id) AS amount,
+               sum(e.amount) FILTER (WHERE e.transaction_id = r.id) AS reversed
+        FROM transaction_entries e
+        WHERE e.ledger_id + 0 = %(ledger)s AND e.transaction_id IN (wanted.id, r.id) AND e.amount > 0
+    ) moved
+    WHERE moved.amount = moved.reversed
+"""
+REVERSED = "UPDATE imports SET reversed_at = clock_timestamp() WHERE ledger_id = %s AND id = %s AND reversed_at IS NULL"
+
 
 class Counts(NamedTuple):
     """What a receipt says: the rows of the file, those decided for good, and what became of them. Totals are texts."""
@@ -81,6 +98,13 @@ class Counts(NamedTuple):
     replayed: int
     rejected: int
     totals: Mapping[str, str]
+
+
+class Twins(NamedTuple):
+    """So many rows alike were posted, the first of them by that import."""
+
+    rows: int
+    import_id: int
 
 
 def begin(conn: Connection, ledger: int, file: str, sha256: bytes, actor: str, status: str) -> int:
@@ -116,9 +140,9 @@ def record(
 
 
 def twins(
-    conn: Connection, ledger: int, requests: Sequence[Request], *, own_prefix: str, key_prefix: str = ""
-) -> dict[int, int]:
-    """Which of the requests, by their place from 1, are just like a row that an import posted, and which import it was.
+    conn: Connection, ledger: int, requests: Collection[Request], *, own_prefix: str, key_prefix: str = ""
+) -> dict[bytes, Twins]:
+    """By fingerprint, which of the requests are just like rows that imports posted.
 
     Rows whose key begins with `own_prefix` do not count, nor do those whose key does not begin with `key_prefix`.
     """
@@ -133,7 +157,7 @@ def twins(
         "amounts": [request.legs[0].amount for request in requests],
         "fingerprints": [request.fingerprint for request in requests],
     }
-    return dict(conn.execute(TWINS, asked).fetchall())
+    return {bytes(mark): Twins(rows, import_id) for mark, rows, import_id in conn.execute(TWINS, asked).fetchall()}
 
 
 def accounts(conn: Connection, ledger: int, import_id: int) -> list[str]:
@@ -147,3 +171,13 @@ def posted_rows(conn: Connection, ledger: int, import_id: int, size: int) -> Ite
         rows.execute(ROWS, [ledger, import_id])
         while some := rows.fetchmany(size):
             yield dict(some)
+
+
+def reversed_wholly(conn: Connection, ledger: int, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the transactions of which a reversal has left nothing."""
+    return {found for (found,) in conn.execute(REVERSED_WHOLLY, {"ledger": ledger, "ids": list(ids)}).fetchall()}
+
+
+def mark_reversed(conn: Connection, ledger: int, import_id: int) -> None:
+    """The receipt says from now on that its import is reversed."""
+    conn.execute(REVERSED, [ledger, import_id])

@@ -234,6 +234,13 @@ class Lines:
         return Rows("".join(self._transactions).encode(), "".join(by_account).encode())
 
 
+def rows(ledger: int, posted: Iterable[Posted]) -> Rows:
+    """As `Lines.rows`, of those who have them all at once."""
+    lines = Lines(ledger)
+    lines.add(posted)
+    return lines.rows()
+
+
 class KeyInUse(Exception):
     """A key that was taken for a new one is used already; nothing of the transaction can be kept."""
 

@@ -13,7 +13,7 @@ from ledgerctl.errors import BadConfig, WrongSchema
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SQLConnection
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision this program needs; a test holds it to the newest file under `migrations/versions`."""
 
 _OBJECTS = ("functions", "triggers", "views")

@@ -98,7 +98,7 @@ LINES = """
 """
 IMPORTS = """
     SELECT id, file, sha256, rows, posted, replayed, rejected, totals, status, rejects_file, actor, started_at,
-           finished_at
+           finished_at, reversed_at
     FROM imports
     WHERE ledger_id = %(ledger)s AND (%(id)s::bigint IS NULL OR id = %(id)s)
           AND (%(sha256)s::bytea IS NULL OR sha256 = %(sha256)s)

@@ -145,6 +145,7 @@ imports = Table(
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
     Column("finished_at", DateTime(timezone=True)),
     Column("decided", BigInteger, nullable=False, server_default="0"),
+    Column("reversed_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("ledger_id", "id", name="imports_pkey"),
     ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="imports_ledger"),
     CheckConstraint(_one_of("status", ("running", "complete", "partial", "refused")), name="imports_status"),

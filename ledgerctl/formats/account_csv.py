@@ -9,7 +9,7 @@ from decimal import Decimal
 from ledgerctl.core import model, money
 from ledgerctl.core.model import FLOORED, AccountType, NewAccount, Rejected
 from ledgerctl.errors import BadFile, BadText, LedgerError, TooManyDecimals, UnknownCurrency
-from ledgerctl.formats.columns import EmptyColumn, cell
+from ledgerctl.formats.columns import EmptyColumn, cell, misfit, rejected
 from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import Input, Records
 
@@ -73,8 +73,7 @@ def read(
     for row in records:
         number, field = records.record, None
         if len(row) != len(records.header):
-            message = f"it has {len(row)} cells where the header has {len(records.header)}"
-            rejects.append(Rejected(number, None, "BAD_ROW", message))
+            rejects.append(misfit(number, len(row), len(records.header)))
             continue
         try:
             values: dict[str, str | None] = {}
@@ -83,11 +82,8 @@ def read(
             for field in ("min_balance", "max_balance"):
                 values[field] = _plain_limit(values[field], field, dialect)
             account = new_account(values, exponents)
-        except EmptyColumn as error:
-            rejects.append(Rejected(number, error.field, "BAD_TEXT", f"the column '{error.column}' is empty"))
-            continue
-        except LedgerError as error:
-            rejects.append(Rejected(number, error.details.get("field"), error.code, str(error)))
+        except (EmptyColumn, LedgerError) as error:
+            rejects.append(rejected(number, None, error))
             continue
         if accounts.setdefault(account.code, account) != account:
             message = f"account '{account.code}' stands in an earlier row with other attributes"

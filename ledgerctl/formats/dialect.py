@@ -16,6 +16,7 @@ _ASCII = bytes(range(128)) + b"+AGE- ~{VP~} \x1b$B0l\x1b(B"
 _NOT_OF_FILES = {"unicode-escape", "unicode_escape", "raw-unicode-escape", "raw_unicode_escape", "idna", "punycode"}
 _COMMA = re.compile(r"-?(?:[1-9][0-9]{0,2}([. \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*|[0-9]+)(?:,[0-9]+)?")
 _COMMA_HINT = "write digits with a ',' before the decimals, for example 1234,50 or 1.234,50"
+_DAY = datetime(2026, 11, 23, tzinfo=UTC)
 _OF_TIME = re.compile(r"(?<!%)(?:%%)*%[HIMSfpcX]")
 
 
@@ -66,7 +67,8 @@ def _iso(text: str, form: str) -> str:
     try:
         found = datetime.strptime(text, form)  # noqa: DTZ007 - a zone is read where the format has one
     except ValueError:
-        raise BadTime(text=shown(text), problem=f"it is not written as {form}") from None
+        hint = f"write it as {form}, for example {_DAY:{form}}"
+        raise BadTime(text=shown(text), problem=f"it is not written as {form}", hint=hint) from None
     return found.isoformat() if _OF_TIME.search(form) else found.date().isoformat()
 
 
@@ -80,8 +82,7 @@ def _is_text_encoding(name: str) -> bool:
 
 def _is_date_format(form: str) -> bool:
     """Whether a day written in it is read back as the same day."""
-    day = datetime(2026, 11, 23, tzinfo=UTC)
     try:
-        return datetime.strptime(day.strftime(form), form).replace(tzinfo=UTC) == day
+        return datetime.strptime(_DAY.strftime(form), form).replace(tzinfo=UTC) == _DAY
     except ValueError:
         return False

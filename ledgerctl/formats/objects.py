@@ -99,6 +99,7 @@ def receipt(row: Mapping[str, Any]) -> Object:
         "started_at": times.text(row["started_at"]),
         "finished_at": None if row["finished_at"] is None else times.text(row["finished_at"]),
         "duration_s": None if row["finished_at"] is None else _seconds(row["finished_at"] - row["started_at"]),
+        "reversed_at": None if row["reversed_at"] is None else times.text(row["reversed_at"]),
     }
 
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, chain, islice
@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ledgerctl.core.money import shown
-from ledgerctl.errors import BadFile
+from ledgerctl.errors import BadFile, FileChanged
 from ledgerctl.formats import compressed
 from ledgerctl.formats.dialect import PLAIN, Dialect
 
+_BLOCK = 1 << 20
 _FIELD_MAX = 16 * 1024 * 1024  # against a quote that never ends; what a field may hold is judged by its own rule
 _LINE_MAX = 2 * _FIELD_MAX
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -47,7 +48,7 @@ class Input:
     def digest(self) -> bytes:
         """SHA-256 of the whole content."""
         stream, whole = self.content(), sha256()
-        while block := stream.read(1 << 20):
+        while block := stream.read(_BLOCK):
             whole.update(block)
         return whole.digest()
 
@@ -60,7 +61,7 @@ def open_input(path: str) -> Input:
     # A pipe cannot be read twice; a temporary file can.
     spool = tempfile.TemporaryFile(prefix="ledgerctl-")  # noqa: SIM115 - lives as long as the Input
     try:
-        shutil.copyfileobj(stream, spool, 1 << 20)
+        shutil.copyfileobj(stream, spool, _BLOCK)
         spool.seek(0)
     except OSError as error:
         raise BadFile(file=name, problem=f"it could not be spooled: {error.strerror}") from None
@@ -98,16 +99,17 @@ def _opened(path: str) -> tuple[str, BinaryIO]:
 class Records:
     """One pass over the records of a file. `header` is read at once; iterate for the rows, each a list of cells."""
 
-    def __init__(self, source: Input, dialect: Dialect = PLAIN) -> None:
+    def __init__(self, source: Input, dialect: Dialect = PLAIN, digests: Sequence[bytes] | None = None) -> None:
+        """With the `digests` of an earlier pass, no record is given that it did not read: FileChanged."""
         self._source = source
         self._dialect = dialect
-        self._hashed = _Hashed(source.content(), self._bad)
+        self._hashed = _Hashed(source.name, source.content(), digests)
         self.record = -1
         """The number of the record read last, from 1; the header is 0."""
         self.lines: Sequence[int] = ()
         """On which line of the file each row of the last chunk begins."""
         encoding = "utf-8-sig" if _is_utf8(dialect) else dialect.encoding
-        text = io.TextIOWrapper(io.BufferedReader(self._hashed, 1 << 20), encoding, "strict", newline="")
+        text = io.TextIOWrapper(io.BufferedReader(self._hashed, _BLOCK), encoding, "strict", newline="")
         lines = chain(self._header_lines(text), text)
         self._reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
         self.header = self._header()
@@ -135,9 +137,9 @@ class Records:
                 self._require_end(rows[end:])
                 return
 
-    def digest(self) -> bytes:
-        """SHA-256 of the bytes of this pass, once it is over."""
-        return self._hashed.sha256.digest()
+    def digests(self) -> tuple[bytes, ...]:
+        """SHA-256 of the file up to the end of each of its blocks, once the pass is over; the last is that of all."""
+        return tuple(self._hashed.digests)
 
     def _line(self) -> int:
         """The number of the line that is read next."""
@@ -192,36 +194,56 @@ class Records:
 
 
 class _Hashed(io.RawIOBase):
-    """Bytes on their way through: hashed, and looked through for what no record may hold."""
+    """Bytes on their way through, a block at a time: hashed, and looked through for what no record may hold."""
 
-    def __init__(self, stream: BinaryIO, bad: Callable[[str], BadFile]) -> None:
+    def __init__(self, name: str, stream: BinaryIO, expected: Sequence[bytes] | None) -> None:
+        self._name = name
         self._stream = stream
-        self._bad = bad
+        self._expected = expected
+        self._sha256 = sha256()
+        self._block = memoryview(b"")
         self._lines = 0
         self._open = 0
         """Bytes since the last line end."""
-        self.sha256 = sha256()
+        self.digests = [self._sha256.digest()]
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than typeshed's
-        block = self._stream.read(len(buffer))
-        self.sha256.update(block)
+        if not self._block:
+            self._block = memoryview(self._next())
+        part, self._block = self._block[: len(buffer)], self._block[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def _next(self) -> bytes:
+        """A block that is what it was in the earlier pass, if there was one."""
+        block = self._stream.read(_BLOCK)
+        if block:
+            self._sha256.update(block)
+            self.digests.append(self._sha256.digest())
+        if self._expected is not None and not self._as_expected(self._expected, at_end=not block):
+            raise FileChanged(file=self._name)
         self._look_through(block)
-        buffer[: len(block)] = block
-        return len(block)
+        return block
+
+    def _as_expected(self, expected: Sequence[bytes], *, at_end: bool) -> bool:
+        blocks = len(self.digests)
+        if blocks > len(expected) or (at_end and blocks < len(expected)):
+            return False
+        return self.digests[-1] == expected[blocks - 1]
 
     def _look_through(self, block: bytes) -> None:
         if (nul := block.find(b"\0")) >= 0:
             line = self._lines + block.count(b"\n", 0, nul) + 1
             utf16 = line == 1 and block.startswith(_UTF16)
-            raise self._bad(_IS_UTF16 if utf16 else f"line {line} holds a NUL byte")
+            raise BadFile(file=self._name, problem=_IS_UTF16 if utf16 else f"line {line} holds a NUL byte")
         self._lines += block.count(b"\n")
         end = block.rfind(b"\n")
         self._open = len(block) - end - 1 if end >= 0 else self._open + len(block)
         if self._open > _LINE_MAX:
-            raise self._bad(f"line {self._lines + 1} has more than {_LINE_MAX} bytes")
+            raise BadFile(file=self._name, problem=f"line {self._lines + 1} has more than {_LINE_MAX} bytes")
 
 
 def _height(row: list[str]) -> int:

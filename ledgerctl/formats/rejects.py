@@ -8,9 +8,11 @@ however often, each row is posted once.
 from __future__ import annotations
 
 import csv
+import filecmp
 import os
 import tempfile
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -78,11 +80,21 @@ class RejectsFile:
         told = f"{field}: {message}" if field else message
         self._writer.writerow([*cells, *key, bad.line, code, told, hint, *bad.cells[len(self._survey.header) :]])
 
-    def keep(self) -> None:
-        """Put it under its name, whole."""
+    def keep(self) -> str | None:
+        """Put it under its name, whole. What other content was there, it may be half mended, gets the name returned."""
         self._out.flush()
         os.fsync(self._out.fileno())
         mask = os.umask(0)
         os.umask(mask)
         Path(self._temporary).chmod(0o666 & ~mask)
+        aside = self._put_aside()
         Path(self._temporary).replace(self._path)
+        return aside
+
+    def _put_aside(self) -> str | None:
+        if not self._path.is_file() or filecmp.cmp(self._path, self._temporary, shallow=False):
+            return None
+        names = (self._path.with_name(f"{self._path.name}.{number}") for number in count(1))
+        aside = next(name for name in names if not name.exists())
+        self._path.rename(aside)
+        return str(aside)

@@ -19,8 +19,8 @@ from uuid import UUID
 
 from ledgerctl.core import model, money
 from ledgerctl.core.model import Chunk, Rejected, Request, Survey, derived_prefix
-from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, FileChanged, LedgerError
-from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
+from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, LedgerError
+from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template, misfit, rejected
 from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.records import Input, Records
 from ledgerctl.formats.sample import Sample
@@ -70,30 +70,30 @@ class TransferFile:
             _collect(accounts, target, whole)
             if amounts:
                 _sum(sums, source, amount, currency, self.dialect, whole)
-        sha256 = records.digest()
+        digests = records.digests()
+        sha256 = digests[-1]
         keyed, codes = getters[KEY] is not _nothing, frozenset(filter(model.is_account_code, filter(None, accounts)))
         reader = _Reader(getters, width, keyed, dict(zip(codes, codes, strict=True)), sha256, self.dialect)
         read = [row for one in sample.rows for row in reader.requests([one.row], one.number)]
         return Survey(
-            sha256,
+            digests,
             records.record,
             tuple(records.header),
             codes,
             keyed,
+            len(read),
             tuple(row for row in read if isinstance(row, Request)),
             sums,
         )
 
     def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
-        """So many rows at a time. FileChanged at the end if these are not the surveyed bytes."""
-        records = Records(self.source, self.dialect)
+        """So many rows at a time. FileChanged before any row that the survey did not read."""
+        records = Records(self.source, self.dialect, survey.digests)
         getters, width = self._getters(records.header), len(records.header)
         codes = dict(zip(survey.accounts, survey.accounts, strict=True))
         reader = _Reader(getters, width, survey.keyed, codes, survey.sha256, self.dialect, import_id)
         for cells in records.chunks(size):
             yield Chunk(reader.requests(cells, records.record - len(cells) + 1), cells, records.lines)
-        if records.digest() != survey.sha256:
-            raise FileChanged(file=self.name)
 
     def head(self, count: int) -> list[Request | Rejected]:
         """What the first rows say. Reads the whole file once where keys derive from it. BadFile."""
@@ -108,22 +108,39 @@ class TransferFile:
         """Where each field comes from, in words. BadFile."""
         header = Records(self.source, self.dialect).header
         self._getters(header)
-        return {name: self._source_of(name, header) for name in FIELDS}
+        mapped = self._mapped(header)
+        return {name: self._source_of(name, header, mapped) for name in FIELDS}
 
-    def _source_of(self, name: str, header: list[str]) -> str:
+    def _source_of(self, name: str, header: list[str], mapped: Mapping[str, str]) -> str:
         if name in self.constants:
             return f"always '{self.constants[name]}'"
-        if name in self.columns:
-            wanted = self.columns[name]
+        if name in mapped:
+            wanted = mapped[name]
             return f"{'template' if is_template(wanted) else 'column'} '{wanted}'"
         if name in header:
             return f"column '{name}'"
         absent = {"idempotency_key": "derived from the file and the row", "currency": "that of the account"}
         return absent.get(name, "not in the file")
 
+    def _mapped(self, header: list[str]) -> Mapping[str, str]:
+        """The columns of the fields, also of those that the file calls by their other name."""
+        mapped = dict(self.columns)
+        for alias, name in ALIASES.items():
+            if alias not in header or name in self.columns or name in self.constants:
+                continue
+            if name in header:
+                raise BadFile(
+                    file=self.name,
+                    problem=f"it has a column '{name}' and a column '{alias}', which mean the same",
+                    hint=f"say which of them is meant: --map {alias}={name}, or --map {alias}={alias}",
+                )
+            mapped[name] = alias
+        return mapped
+
     def _getters(self, header: list[str]) -> list[Cell]:
         """For each field, how to find it in a row."""
-        cells = {name: cell(self.name, header, name, self.columns, self.constants) for name in FIELDS}
+        mapped = self._mapped(header)
+        cells = {name: cell(self.name, header, name, mapped, self.constants) for name in FIELDS}
         for name in REQUIRED:
             if cells[name] is None:
                 raise BadFile(
@@ -187,11 +204,11 @@ class _Reader:
 
     def _row(self, row: list[str], number: int, new_id: UUID) -> Request | Rejected:
         if len(row) != self.width:
-            return Rejected(number, None, "BAD_ROW", f"it has {len(row)} cells where the header has {self.width}")
+            return misfit(number, len(row), self.width)
         try:
             return self._request([get(row) for get in self.getters], number, new_id)
         except EmptyColumn as error:
-            return Rejected(number, error.field, "BAD_TEXT", f"the column '{error.column}' is empty")
+            return rejected(number, None, error)
 
     def _request(self, texts: Sequence[str | None], number: int, new_id: UUID) -> Request | Rejected:
         source, target, written, currency, key, description, reference, effective_at = texts
@@ -226,9 +243,7 @@ class _Reader:
                 import_row=number,
             )
         except LedgerError as error:
-            of_time = "effective_at" if isinstance(error, BadTime) else None
-            field = field or of_time or error.details.get("field")
-            return Rejected(number, field, error.code, str(error), error.advice)
+            return rejected(number, field or ("effective_at" if isinstance(error, BadTime) else None), error)
 
 
 def _column(get: Cell, rows: list[list[str]]) -> Iterable[str | None]:

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
-from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.model import DERIVED, Survey, derived_prefix
 from ledgerctl.db import accounts, imports, journal
 from ledgerctl.db.connection import Connection
+
+_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,36 +24,48 @@ class Expected:
     totals: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-def require(conn: Connection, ledger: int, file: str, survey: Survey, expected: Expected) -> None:
-    """ControlTotals, with everything that differs, unless the file is what was expected."""
+class Overlap(NamedTuple):
+    """How much of what is new in a file was posted before under other keys, and most of that by which import."""
+
+    percent: int
+    import_id: int
+
+
+def unexpected(conn: Connection, ledger: int, survey: Survey, expected: Expected) -> list[str]:
+    """In words, all that differs from what was expected."""
     found = []
     if expected.rows is not None and expected.rows != survey.rows:
         found.append(f"it has {survey.rows} rows, not {expected.rows}")
     sums = _sums(conn, ledger, survey) if expected.totals else {}
     for currency, total in expected.totals.items():
-        if sums.get(currency, Decimal(0)) != total:
-            found.append(f"its amounts in {currency} sum to {sums.get(currency, 0)}, not {total}")
-    if found:
-        raise errors.ControlTotals(file=file, found="; ".join(found))
+        if sums.get(currency, _ZERO) != total:
+            found.append(f"its amounts in {currency} sum to {sums.get(currency, _ZERO)}, not {total}")
+    return found
 
 
-def require_new(conn: Connection, ledger: int, file: str, survey: Survey) -> None:
-    """AlreadyPosted when most of the new rows are just like rows that another file brought under other keys.
+def overlap(conn: Connection, ledger: int, survey: Survey) -> Overlap | None:
+    """What it is when most of the new rows are just like rows that another file brought under other keys.
 
     A sample of the rows is asked about. A corrected copy of a file that was posted in part is such a file, and an
     export that overlaps the last one; one of which nothing was posted is not. Two rows that were both given keys, and
-    not the same, are two payments, however much alike.
+    not the same, are two payments, however much alike; and rows that are alike are as many payments as there are rows.
     """
     known = journal.known(conn, ledger, [request.key for request in survey.sample])
     new = [request for request in survey.sample if request.key not in known]
     if not new:
-        return
-    prefix = DERIVED if survey.keyed else ""
-    twins = imports.twins(conn, ledger, new, own_prefix=derived_prefix(survey.sha256), key_prefix=prefix)
-    if 2 * len(twins) <= len(new):
-        return
-    [(import_id, _)] = Counter(twins.values()).most_common(1)
-    raise errors.AlreadyPosted(file=file, percent=round(100 * len(twins) / len(new)), import_id=import_id)
+        return None
+    copies = Counter(request.fingerprint for request in new)
+    different = {request.fingerprint: request for request in new}
+    own, of_key = derived_prefix(survey.sha256), DERIVED if survey.keyed else ""
+    posted: Counter[int] = Counter()
+    for mark, twins in imports.twins(conn, ledger, different.values(), own_prefix=own, key_prefix=of_key).items():
+        # Of rows that are alike the sample has its share only, and so has what was posted of them.
+        share = twins.rows if copies[mark] == 1 else twins.rows * survey.sampled // survey.rows
+        posted[twins.import_id] += min(copies[mark], share)
+    if 2 * posted.total() <= len(new):
+        return None
+    [(import_id, _)] = posted.most_common(1)
+    return Overlap(round(100 * posted.total() / len(new)), import_id)
 
 
 def _sums(conn: Connection, ledger: int, survey: Survey) -> dict[str, Decimal]:
@@ -60,5 +74,5 @@ def _sums(conn: Connection, ledger: int, survey: Survey) -> dict[str, Decimal]:
     sums: dict[str, Decimal] = {}
     for (named, code), amount in survey.amounts.items():
         currency = named or of_account.get(code, "")
-        sums[currency] = money.EXACT.add(sums.get(currency, Decimal(0)), amount)
+        sums[currency] = money.EXACT.add(sums.get(currency, _ZERO), amount)
     return sums

@@ -2,25 +2,27 @@
 
 While the server takes in one batch of rows, the next is read and decided, so that both have work all the time.
 
-A file none of whose sampled keys is used is taken for new: its keys are then not looked up. The
-index refuses the rows that are posted all the same, and the keys of refused rows are looked up; if one of them is used,
-or stands twice in the file, everything is undone and done again with every key looked up first.
+A file none of whose sampled keys is used is taken for new: its keys are then not looked up, which would take a seventh
+of the time (docs/performance.md). The index refuses the rows that are posted all the same, and the keys of refused rows
+are looked up; if one of them is used, or stands twice in the file, everything is undone and done again with every key
+looked up first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any, NamedTuple
 
-from ledgerctl.core.decision import Facts, decide
+from ledgerctl.core.decision import Decision, Facts, decide
 from ledgerctl.core.model import Account, Chunk, Earlier, Known, Refused, Stands
 from ledgerctl.core.repeats import Replays
 from ledgerctl.db import imports, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.worker import Worker
-from ledgerctl.services.import_job import Job, Stopped, conflicts, explained
+from ledgerctl.services.import_job import Ended, Job, Stopped, conflicts, explained
 from ledgerctl.services.import_receipts import close, refuse
 from ledgerctl.services.tally import Tally
 
@@ -38,8 +40,8 @@ class Move(NamedTuple):
     after: int
 
 
-def post(job: Job) -> tuple[int, Tally]:
-    """The number of the receipt, and what became of the rows."""
+def post(job: Job) -> Ended:
+    """Post every row, or none."""
     database = job.books.database
     try:
         try:
@@ -47,15 +49,15 @@ def post(job: Job) -> tuple[int, Tally]:
         except journal.KeyInUse:
             return database.transact_at_length(database.import_limits, _post_all, job, look_up=True)
     except Stopped as stop:
-        return database.transact(refuse, job, stop.tally, "ROWS_REJECTED"), stop.tally
+        return Ended(database.transact(refuse, job, stop.tally, "ROWS_REJECTED"), stop.tally)
 
 
-def _post_all(conn: Connection, job: Job, *, look_up: bool) -> tuple[int, Tally]:
+def _post_all(conn: Connection, job: Job, *, look_up: bool) -> Ended:
     import_id, tally, _ = _copy_all(conn, job, Tally(), look_up=look_up)
     if tally.rejected and not job.options.skip_rejects:
         raise Stopped(tally)
     close(conn, job, import_id, tally)
-    return import_id, tally
+    return Ended(import_id, tally)
 
 
 def rehearse(job: Job) -> tuple[dict[str, Any], Tally, list[Move]]:
@@ -84,44 +86,18 @@ def _copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool) -> tup
     job.rejects.begin(survey)
     held = journal.lock(conn, ledger, survey.accounts)
     replays = Replays(imports.same_file(conn, ledger, survey.sha256))  # under the locks: it may be running twice
-    decided = job.decided(conn)
+    standings: dict[str, Stands] = dict(held.standings)
+    facts = Facts(held.accounts, standings, {}, {}, held.now, *job.decided(conn))
     new = not look_up and not journal.known(conn, ledger, [request.key for request in survey.sample])
     import_id = imports.begin(conn, ledger, job.file.name, survey.sha256, job.books.actor, "running")
 
-    standings: dict[str, Stands] = dict(held.standings)
-    ahead: dict[str, Earlier] = {}
+    chunks = job.file.chunks(survey, import_id, CHUNK)
     with Worker(conn) as server:
-        chunks = job.file.chunks(survey, import_id, CHUNK)
-        for batch, known in _new(chunks) if new else _looked_up(server, conn, ledger, chunks):
-            # The batch before was written after the keys of this one were looked up.
-            keys, ahead = {**known, **ahead}, {}
-            lines, refused = journal.Lines(ledger), list[str]()
-            for chunk in batch:
-                decision = decide(chunk.requests(), Facts(held.accounts, standings, keys, {}, held.now, *decided))
-                lines.add(decision.posted())
-                standings.update(decision.standings)
-                if not new:
-                    keys.update(decision.known)
-                    ahead.update(decision.known)
-
-                outcomes = replays.judged(decision.outcomes)
-                refused += [one.request.key for one in outcomes if isinstance(one, Refused) and one.known is None]
-                if conflicts(outcomes):  # else it would wait for the server without a question
-                    outcomes = server.ask(explained, conn, ledger, outcomes).result()
-                for bad in tally.count(chunk, outcomes, held.accounts):
-                    job.rejects.add(bad)
-                if job.too_many(tally):
-                    break
-            if new:
-                server.tell(journal.copy_new, conn, lines.rows())
-                if refused:
-                    server.tell(journal.require_unused, conn, ledger, refused)
-            else:
-                server.tell(journal.copy, conn, lines.rows())
-            if job.too_many(tally):
-                server.finish()
-                raise Stopped(tally)
-            job.progress(tally.rows, survey.rows, tally.rejected)
+        run = _Run(conn, job, server, facts, standings, replays, tally)
+        if new:
+            run.copy_new(chunks)
+        else:
+            run.copy_looked_up(chunks)
         server.finish()
 
     touched = {code: stands for code, stands in standings.items() if stands is not held.standings[code]}
@@ -133,29 +109,79 @@ def _copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool) -> tup
     return import_id, tally, moves
 
 
-Batches = Iterator[tuple[Iterable[Chunk], Mapping[str, Known]]]
-"""Chunks to be decided and written together, with those of their keys that are used."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One pass over the chunks of a file."""
+
+    conn: Connection
+    job: Job
+    server: Worker
+    facts: Facts
+    standings: dict[str, Stands]
+    """Those of the facts: where the accounts stand after the rows so far."""
+    replays: Replays
+    tally: Tally
+
+    def copy_new(self, chunks: Iterator[Chunk]) -> None:
+        """Each chunk is read when it is decided, and no key is looked up first. KeyInUse, if one is used."""
+        ledger = self.job.books.ledger
+        for size, first in zip(_sizes(), chunks, strict=False):
+            lines, refused = journal.Lines(ledger), list[str]()
+            for chunk in chain([first], islice(chunks, size - 1)):
+                decision = self._decide(chunk, {}, lines)
+                refused += [one.request.key for one in decision.outcomes if isinstance(one, Refused) and not one.known]
+            self.server.tell(journal.copy_new, self.conn, lines.rows())
+            if refused:
+                self.server.tell(journal.require_unused, self.conn, ledger, refused)
+            self._go_on()
+
+    def copy_looked_up(self, chunks: Iterator[Chunk]) -> None:
+        """Whose keys are used is known before they are decided."""
+        ledger = self.job.books.ledger
+        earlier: dict[str, Earlier] = {}
+        for batch, known in self._looked_up(chunks):
+            # The batch before was not yet written when the keys of this one were looked up.
+            keys, earlier = {**known, **earlier}, {}
+            lines = journal.Lines(ledger)
+            for chunk in batch:
+                decision = self._decide(chunk, keys, lines)
+                keys.update(decision.known)
+                earlier.update(decision.known)
+            self.server.tell(journal.copy, self.conn, lines.rows())
+            self._go_on()
+
+    def _looked_up(self, chunks: Iterator[Chunk]) -> Iterator[tuple[list[Chunk], Mapping[str, Known]]]:
+        """Keys are asked for one batch ahead, so that the server has rows to copy as soon as it has answered."""
+        waiting: tuple[list[Chunk], Future[dict[str, Known]]] | None = None
+        for size in _sizes():
+            batch = list(islice(chunks, size))
+            keys = [request.key for chunk in batch for request in chunk.requests()]
+            asked = self.server.ask(journal.known, self.conn, self.job.books.ledger, keys)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            if not batch:
+                return
+            waiting = batch, asked
+
+    def _decide(self, chunk: Chunk, known: Mapping[str, Earlier], lines: journal.Lines) -> Decision:
+        """Decide a chunk, write out what it posts, count it all, and put the rejected rows aside."""
+        decision = decide(chunk.requests(), self.facts._replace(known=known))
+        lines.add(decision.posted())
+        self.standings.update(decision.standings)
+        outcomes = self.replays.judged(decision.outcomes)
+        if conflicts(outcomes):  # else it would wait for the server without a question
+            outcomes = self.server.ask(explained, self.conn, self.job.books.ledger, outcomes).result()
+        for bad in self.tally.count(chunk, outcomes, self.facts.accounts):
+            self.job.rejects.add(bad)
+        return decision
+
+    def _go_on(self) -> None:
+        """Stopped when too many rows are rejected, once it is known that no key of theirs was used."""
+        if self.job.options.gives_up(self.tally.rejected):
+            self.server.finish()
+            raise Stopped(self.tally)
+        self.job.progress(self.tally.rows, self.job.survey.rows, self.tally.rejected)
 
 
 def _sizes() -> Iterator[int]:
     return chain(range(2, BATCH, 2), repeat(BATCH))
-
-
-def _new(chunks: Iterator[Chunk]) -> Batches:
-    """Batches whose chunks are read one by one, as they are decided."""
-    for size, first in zip(_sizes(), chunks, strict=False):
-        yield chain([first], islice(chunks, size - 1)), {}
-
-
-def _looked_up(server: Worker, conn: Connection, ledger: int, chunks: Iterator[Chunk]) -> Batches:
-    """Keys are asked for one batch ahead, so that the server has the next rows to copy as soon as it has answered."""
-    waiting: tuple[list[Chunk], Future[dict[str, Known]]] | None = None
-    for size in _sizes():
-        batch = list(islice(chunks, size))
-        keys = [request.key for chunk in batch for request in chunk.requests()]
-        asked = server.ask(journal.known, conn, ledger, keys)
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
-        if not batch:
-            return
-        waiting = batch, asked

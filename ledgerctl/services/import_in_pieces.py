@@ -12,9 +12,12 @@ from ledgerctl.core.model import Chunk
 from ledgerctl.core.repeats import Replays
 from ledgerctl.db import audit, imports, journal
 from ledgerctl.db.connection import Connection
-from ledgerctl.services.import_job import Job, Stopped, explained
+from ledgerctl.errors import BadFile, FileChanged, LedgerError
+from ledgerctl.services.import_job import Ended, Job, Stopped, explained
 from ledgerctl.services.import_receipts import close
 from ledgerctl.services.tally import Bad, Tally
+
+_CHANGED = "import the file as it was, which goes on from there; of the changed file import only what is missing"
 
 
 class _Piece(NamedTuple):
@@ -25,28 +28,37 @@ class _Piece(NamedTuple):
     replays: Replays
 
 
-def post(job: Job, rows: int) -> tuple[int, Tally]:
-    """A transaction for every so many rows, until one cannot be posted. As `import_at_once.post`."""
+def post(job: Job, rows: int) -> Ended:
+    """A transaction for every so many rows, until one of them, or what follows in the file, cannot be posted."""
     database, ledger, survey = job.books.database, job.books.ledger, job.survey
     limits = database.import_limits
     replays = Replays(database.read(imports.same_file, ledger, survey.sha256))
     import_id = database.transact(_begin_pieces, job)
     job.rejects.begin(survey)
-    tally = Tally()
-    for chunk in job.file.chunks(survey, import_id, rows):
-        try:
+    tally, error = Tally(), None
+    try:
+        for chunk in job.file.chunks(survey, import_id, rows):
             piece = database.transact_at_length(limits, _post_piece, job, import_id, chunk, replays, tally)
-        except Stopped as stop:
-            tally = stop.tally
-            break
-        tally, replays = piece.tally, piece.replays
-        for bad in piece.bad:
-            job.rejects.add(bad)
-        job.progress(tally.rows, survey.rows, tally.rejected)
-        if job.too_many(tally):
-            break
+            tally, replays = piece.tally, piece.replays
+            for bad in piece.bad:
+                job.rejects.add(bad)
+            job.progress(tally.rows, survey.rows, tally.rejected)
+            if job.options.gives_up(tally.rejected):
+                break
+    except Stopped as stop:
+        tally = stop.tally
+    except (BadFile, FileChanged) as unreadable:
+        error = _after(tally.rows, unreadable)
     database.transact(close, job, import_id, tally)
-    return import_id, tally
+    return Ended(import_id, tally, error)
+
+
+def _after(rows: int, error: BadFile | FileChanged) -> LedgerError:
+    """What became of the file while its rows were posted."""
+    done = f"its first {rows:,} rows are done, the others are not" if rows else "nothing was posted"
+    if isinstance(error, BadFile):
+        return BadFile(**error.details, hint=f"{done}; with the file as it was, the same command goes on from there")
+    return FileChanged(**{**error.details, "posted": done}, hint=_CHANGED if rows else "")
 
 
 def _begin_pieces(conn: Connection, job: Job) -> int:
@@ -72,9 +84,7 @@ def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replay
             job.rejects.add(one)
         raise Stopped(before.stopped_by(bad))
 
-    lines = journal.Lines(ledger)
-    lines.add(decision.posted())
-    journal.copy(conn, lines.rows())
+    journal.copy(conn, journal.rows(ledger, decision.posted()))
     if decision.standings:
         journal.move(conn, ledger, held.accounts, decision.standings, held.now)
     imports.record(conn, ledger, import_id, "partial", tally.counts(), finished=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from ledgerctl.core.decision import Reason
@@ -12,6 +12,7 @@ from ledgerctl.core.differences import differences
 from ledgerctl.core.model import Chunk, Outcome, Refused, Survey
 from ledgerctl.db import imports, reports
 from ledgerctl.db.connection import Connection
+from ledgerctl.errors import LedgerError
 from ledgerctl.services.books import Books
 from ledgerctl.services.controls import Expected
 from ledgerctl.services.tally import Bad, Tally
@@ -63,6 +64,10 @@ class Options:
     those that an earlier import of the file left out."""
     expected: Expected = field(default_factory=Expected)
 
+    def gives_up(self, rejected: int) -> bool:
+        """Whether so many rejected rows end the import. A dry run finds them all."""
+        return self.rejects_max is not None and rejected > self.rejects_max and not self.dry_run
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -79,9 +84,13 @@ class Job:
         """Asked under the locks: somebody else may be importing the same file. See `Facts`."""
         return (0, 0) if self.options.again else imports.decided(conn, self.books.ledger, self.survey.sha256)
 
-    def too_many(self, tally: Tally) -> bool:
-        """Whether to give up."""
-        return self.options.rejects_max is not None and tally.rejected > self.options.rejects_max
+
+class Ended(NamedTuple):
+    """The number of the receipt, what became of the rows, and the error that kept the others from being read."""
+
+    import_id: int
+    tally: Tally
+    error: LedgerError | None = None
 
 
 class Stopped(Exception):

@@ -36,7 +36,9 @@ class Reversal:
     import_id: int
     reversed: int = 0
     replayed: int = 0
-    """Rows that an earlier call of this had reversed."""
+    """Rows that were reversed before, by an earlier call of this or one by one."""
+    partial: int = 0
+    """Rows left alone, as asked, because they were reversed in part."""
     stuck: list[Stuck] = field(default_factory=list)
     totals: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,13 +48,23 @@ def reversal_key(transaction_id: UUID) -> str:
     return f"r1:{transaction_id}"
 
 
-def reverse(books: Books, import_id: int, reason: str | None, progress: Progress, *, dry_run: bool = False) -> Reversal:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to reverse, and how."""
+
+    import_id: int
+    reason: str | None = None
+    skip_partial: bool = False
+    """Leave rows alone that were reversed in part; else they are in the way."""
+
+
+def reverse(books: Books, asked: Asked, progress: Progress, *, dry_run: bool = False) -> Reversal:
     """Reverse every transaction of an import; with rows in `stuck`, nothing was changed. ImportNotFound."""
     database = books.database
     if dry_run:
-        return database.rehearse(database.import_limits, _reverse, books, import_id, reason, progress)
+        return database.rehearse(database.import_limits, _reverse, books, asked, progress)
     try:
-        return database.transact_at_length(database.import_limits, _reverse_all, books, import_id, reason, progress)
+        return database.transact_at_length(database.import_limits, _reverse_all, books, asked, progress)
     except _Stop as stop:
         database.transact(_log, books, stop.reversal)
         return stop.reversal
@@ -65,17 +77,18 @@ class _Stop(Exception):
         self.reversal = reversal
 
 
-def _reverse_all(conn: Connection, books: Books, import_id: int, reason: str | None, progress: Progress) -> Reversal:
-    done = _reverse(conn, books, import_id, reason, progress)
+def _reverse_all(conn: Connection, books: Books, asked: Asked, progress: Progress) -> Reversal:
+    done = _reverse(conn, books, asked, progress)
     if done.stuck:
         raise _Stop(replace(done, reversed=0, totals={}))
+    imports.mark_reversed(conn, books.ledger, asked.import_id)
     _log(conn, books, done)
     return done
 
 
-def _reverse(conn: Connection, books: Books, import_id: int, reason: str | None, progress: Progress) -> Reversal:
+def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -> Reversal:
     """The last row first: each account then passes through the balances that it had, and none below."""
-    ledger = books.ledger
+    ledger, import_id = books.ledger, asked.import_id
     receipts = reports.imports(conn, ledger, import_id)
     if not receipts:
         raise errors.ImportNotFound(import_id=import_id)
@@ -85,13 +98,16 @@ def _reverse(conn: Connection, books: Books, import_id: int, reason: str | None,
     touched: dict[str, Stands] = {}
     sums: dict[tuple[str, int], int] = {}
     stuck: list[Stuck] = []
-    reversed_, replayed = 0, 0
+    reversed_, replayed, partial = 0, 0, 0
     for rows in imports.posted_rows(conn, ledger, import_id, CHUNK):
-        known = journal.known(conn, ledger, [reversal_key(transaction) for transaction in rows])
-        replayed += len(known)
-        wanted = [transaction for transaction in rows if reversal_key(transaction) not in known]
-        originals = journal.originals(conn, ledger, wanted)
-        requests = _requests([originals[transaction] for transaction in wanted], reason)
+        originals = journal.originals(conn, ledger, list(rows))
+        before = [original.id for original in originals.values() if original.reversed_by is not None]
+        wholly = imports.reversed_wholly(conn, ledger, before) if before else set()
+        replayed += len(wholly)
+        left = {original for original in before if asked.skip_partial and original not in wholly}
+        partial += len(left)
+        wanted = [transaction for transaction in rows if transaction not in wholly and transaction not in left]
+        requests = _requests([originals[transaction] for transaction in wanted], asked.reason)
 
         decision = decide(requests, Facts(held.accounts, standings, {}, originals, held.now))
         posted = decision.posted()
@@ -103,18 +119,16 @@ def _reverse(conn: Connection, books: Books, import_id: int, reason: str | None,
         for entry in (entry for outcome in posted for entry in outcome.entries if entry.amount > 0):
             place = entry.account.currency, entry.account.exponent
             sums[place] = sums.get(place, 0) + entry.amount
-        lines = journal.Lines(ledger)
-        lines.add(posted)
-        journal.copy(conn, lines.rows())
+        journal.copy(conn, journal.rows(ledger, posted))
         standings.update(decision.standings)
         touched.update(decision.standings)
         reversed_ += len(posted)
-        progress(reversed_ + replayed + len(stuck), receipts[0]["posted"], len(stuck))
+        progress(reversed_ + replayed + partial + len(stuck), receipts[0]["posted"], len(stuck))
 
     if touched:
         journal.move(conn, ledger, held.accounts, touched, held.now)
     totals = {currency: money.text(units, exponent) for (currency, exponent), units in sorted(sums.items())}
-    return Reversal(import_id, reversed_, replayed, stuck, totals)
+    return Reversal(import_id, reversed_, replayed, partial, stuck, totals)
 
 
 def _requests(originals: Sequence[Original], reason: str | None) -> list[Request]:
@@ -126,11 +140,14 @@ def _requests(originals: Sequence[Original], reason: str | None) -> list[Request
 
 def _stuck(row: int, transaction: UUID, refused: Refused) -> Stuck:
     error = errors.by_code(refused.reason)(**refused.details)
+    if isinstance(error, errors.AlreadyReversed):
+        error = errors.ReversedInPart(**refused.details)
     return Stuck(row, transaction, error.code, str(error))
 
 
 def _log(conn: Connection, books: Books, done: Reversal) -> None:
-    detail = {"reversed": done.reversed, "replayed": done.replayed, "stuck": len(done.stuck)}
+    counts = {"reversed": done.reversed, "replayed": done.replayed, "partial": done.partial}
+    detail = {**counts, "stuck": len(done.stuck)}
     outcome = "refused" if done.stuck else "posted"
     line = audit.Line("import reverse", str(done.import_id), outcome, detail)
     audit.log(conn, books.ledger, books.actor, books.request_id, [line])

@@ -9,11 +9,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerctl import errors
 from ledgerctl.db import reports
+from ledgerctl.db.connection import Connection
 from ledgerctl.services import controls, import_at_once, import_in_pieces
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_at_once import Move
@@ -26,42 +27,55 @@ from ledgerctl.services.tally import Tally
 class Result:
     """The receipt, as `reports.imports` gives it, the rejected rows, and which receipts the same file had before.
 
-    `moves` are those of a dry run, the largest first."""
+    `moves` are those of a dry run, the largest first. `error` is what kept the rows behind those that were decided from
+    being read, or, after a dry run, what would have kept all of them from being posted.
+    """
 
     receipt: dict[str, Any]
     tally: Tally
     earlier: list[dict[str, Any]]
-    moves: list[Move]
+    moves: list[Move] = field(default_factory=list)
+    error: errors.LedgerError | None = None
 
 
 def run(
     books: Books, file: File, progress: Progress, rejects: Rejects | None = None, options: Options | None = None
 ) -> Result:
-    """Import a file; what was not posted is in the result. BadFile, FileChanged, ControlTotals, AlreadyPosted."""
+    """Import a file; what was not posted is in the result. BadFile, FileChanged, ControlTotals, AlreadyPosted.
+
+    The last two are in the result of a dry run, and the others in that of an import in pieces.
+    """
     options = options or Options()
     survey = file.survey(amounts=bool(options.expected.totals))
     job = Job(books, file, survey, options, rejects or Nowhere(), progress)
 
     earlier = books.database.read(reports.imports_of, books.ledger, survey.sha256)
-    try:
-        books.database.read(controls.require, books.ledger, file.name, survey, options.expected)
-        if not options.again:
-            books.database.read(controls.require_new, books.ledger, file.name, survey)
-    except errors.LedgerError as refusal:
-        if not options.dry_run:
-            books.database.transact(refuse, job, Tally(), refusal.code)
-        raise
+    unwanted = books.database.read(_unwanted, job)
+    if unwanted is not None and not options.dry_run:
+        books.database.transact(refuse, job, Tally(), unwanted.code)
+        raise unwanted
 
     with _no_collector():
         if options.dry_run:
             receipt, tally, moves = import_at_once.rehearse(job)
-            return Result({**receipt, "id": None, "status": "dry-run"}, tally, earlier, moves)
-        if options.commit_every:
-            import_id, tally = import_in_pieces.post(job, options.commit_every)
-        else:
-            import_id, tally = import_at_once.post(job)
-    [receipt] = books.database.read(reports.imports, books.ledger, import_id)
-    return Result(receipt, tally, earlier, [])
+            return Result({**receipt, "id": None, "status": "dry-run"}, tally, earlier, moves, unwanted)
+        ended = import_in_pieces.post(job, options.commit_every) if options.commit_every else import_at_once.post(job)
+    [receipt] = books.database.read(reports.imports, books.ledger, ended.import_id)
+    return Result(receipt, ended.tally, earlier, error=ended.error)
+
+
+def _unwanted(conn: Connection, job: Job) -> errors.LedgerError | None:
+    """Why the file as a whole is not to be posted."""
+    ledger, file, survey, options = job.books.ledger, job.file.name, job.survey, job.options
+    consequence = "nothing would be posted" if options.dry_run else "nothing was posted"
+    found = controls.unexpected(conn, ledger, survey, options.expected)
+    if found:
+        return errors.ControlTotals(file=file, found="; ".join(found), consequence=consequence)
+    overlap = None if options.again else controls.overlap(conn, ledger, survey)
+    if overlap is not None:
+        percent, import_id = overlap
+        return errors.AlreadyPosted(file=file, percent=percent, import_id=import_id, consequence=consequence)
+    return None
 
 
 @contextmanager

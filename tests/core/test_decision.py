@@ -105,7 +105,6 @@ TABLE = [
     (Reason.DUPLICATE_KEY, transfer("alice", "bob", "5", key="imported", import_id=7, import_row=2)),
     (Reason.IDEMPOTENCY_CONFLICT, transfer("alice", "bob", "6", key="used")),
     (Reason.IDEMPOTENCY_CONFLICT, transfer("alice", "bob", "5", key="used", description="other")),
-    (Reason.REJECTED_BEFORE, transfer("alice", "bob", "5", key="left out", import_id=8, import_row=3)),
     (Reason.REVERSAL_OF_REVERSAL, reverse(REVERSAL)),
     (Reason.ALREADY_REVERSED, reverse(REVERSED)),
     (Reason.PARTIAL_REVERSAL, reverse(PAID, "10.01")),
@@ -125,6 +124,7 @@ TABLE = [
     (Reason.INSUFFICIENT_FUNDS, transfer("alice", "bob", "100.01")),
     (Reason.INSUFFICIENT_FUNDS, transfer("opening", "bank", "100.01")),
     (Reason.BALANCE_LIMIT, transfer("alice", "small", "5.01")),
+    (Reason.REJECTED_BEFORE, transfer("alice", "bob", "5", key="left out", import_id=8, import_row=3)),
 ]
 HUGE = account(12, "huge")
 
@@ -168,6 +168,8 @@ def test_the_earlier_reason_wins() -> None:
     assert judged(transfer("alice", "frozen", "500")).reason == Reason.ACCOUNT_FROZEN
     assert judged(transfer("alice", "small", "500")).reason == Reason.INSUFFICIENT_FUNDS
     assert judged(transfer("frozen", "nobody", "5")).reason == Reason.ACCOUNT_FROZEN
+    left_out = transfer("alice", "frozen", "5", key="left out", import_id=8, import_row=3)
+    assert judged(left_out).reason == Reason.ACCOUNT_FROZEN
 
 
 @pytest.mark.parametrize("status", ["frozen", "closed"])

@@ -51,7 +51,7 @@ def test_limits_are_read_and_none_is_no_limit(given: Give) -> None:
         (",EUR,,,", "BAD_ACCOUNT_CODE", "'' is not an account code"),
         ("a,XXX,,,", "UNKNOWN_CURRENCY", "the ledger has no currency 'XXX'"),
         ("a,,,,", "UNKNOWN_CURRENCY", "the ledger has no currency ''"),
-        ("a,EUR,debtor,,", "BAD_TEXT", "type: 'debtor' is not one of asset, liability, equity, income, expense"),
+        ("a,EUR,debtor,,", "BAD_TEXT", "'debtor' is not one of asset, liability, equity, income, expense"),
         ("a,EUR,,1e3,", "BAD_AMOUNT", "exponents are not read"),
         ("a,EUR,,,-0.001", "TOO_MANY_DECIMALS", "-0.001 has more decimals than EUR allows (2)"),
         ("a,JPY,,,1.5", "TOO_MANY_DECIMALS", "1.5 has more decimals than JPY allows (0)"),

@@ -118,7 +118,7 @@ def test_a_receipt() -> None:
     row = {
         "id": 12, "file": "a.csv", "sha256": bytes(32), "rows": 3, "posted": 3, "replayed": 0, "rejected": 0,
         "totals": {"EUR": "6.00"}, "status": "complete", "rejects_file": None, "actor": "cron", "started_at": POSTED,
-        "finished_at": POSTED + timedelta(seconds=1.5),
+        "finished_at": POSTED + timedelta(seconds=1.5), "reversed_at": None,
     }  # fmt: skip
 
     assert objects.receipt(row) == {
@@ -136,4 +136,5 @@ def test_a_receipt() -> None:
         "started_at": "2026-01-31T12:00:00.250000Z",
         "finished_at": "2026-01-31T12:00:01.750000Z",
         "duration_s": 1.5,
+        "reversed_at": None,
     }

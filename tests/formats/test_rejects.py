@@ -20,7 +20,7 @@ DIGEST = sha256(b"a file").digest()
 
 
 def survey(*header: str, keyed: bool = False) -> Survey:
-    return Survey(DIGEST, 9, header, frozenset(), keyed, (), {})
+    return Survey((DIGEST,), 9, header, frozenset(), keyed, 0, (), {})
 
 
 def bad(row: int, *cells: str, field: str | None = "amount") -> Bad:
@@ -43,6 +43,24 @@ def test_columns_key_line_and_reason(tmp_path: Path) -> None:
         "from,to,amount,idempotency_key,_line,_code,_message,_hint\n"
         f'a,"b""c","x\ny",{derived_key(DIGEST, 4)},5,BAD_AMOUNT,"amount: no, \'x\'","write\ndigits"\n'
     )
+
+
+def test_what_somebody_may_be_mending_is_put_aside_and_not_overwritten(tmp_path: Path) -> None:
+    path, about = tmp_path / "r.csv", survey("from", "to", "amount")
+
+    def write(row: int) -> str | None:
+        with RejectsFile(path) as file:
+            file.begin(about)
+            file.add(bad(row, "a", "b", "x"))
+            return file.keep()
+
+    assert write(1) is None
+    assert write(1) is None  # the same again is the same file
+    path.write_text("mended", encoding="utf-8")
+    assert write(1) == f"{path}.1"
+    assert write(2) == f"{path}.2"
+    assert (tmp_path / "r.csv.1").read_text(encoding="utf-8") == "mended"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["r.csv", "r.csv.1", "r.csv.2"]
 
 
 def test_rows_with_keys_of_their_own_keep_them(tmp_path: Path) -> None:

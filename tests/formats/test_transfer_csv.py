@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from collections.abc import Callable
 from contextlib import suppress
@@ -223,6 +224,83 @@ def test_a_file_that_grew_between_the_passes_is_refused(given: Give) -> None:
 
     with pytest.raises(FileChanged):
         list(file.chunks(survey, 7, 2))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_no_row_is_given_that_the_survey_did_not_read(given: Give, compress: Callable[[bytes], bytes]) -> None:
+    """Rows may be posted before the end of the file: what comes out has to be what was hashed."""
+    row = "bank,alice,1.00,{:>90}\n"
+    content = "from,to,amount,description\n" + "".join(map(row.format, range(30_000)))
+    survey = TransferFile(given(compress(content.encode())), {}, {}).survey()
+    at = len(content) - 1_000_000
+    changed = TransferFile(given(compress(f"{content[:at]}{content[at:].replace('1.00', '9.00')}".encode())), {}, {})
+
+    found: list[Request | Rejected] = []
+    with pytest.raises(FileChanged):
+        for chunk in changed.chunks(survey, 7, 100):
+            found += chunk.rows
+
+    assert 10_000 < len(found) < 20_000
+    assert {str(row.legs[0].amount) for row in found if isinstance(row, Request)} == {"1.00"}
+
+
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1])
+def test_a_file_that_lost_its_end_between_the_passes_is_refused(given: Give, size: int) -> None:
+    head = b"from,to,amount,description\n"
+    content = head + b"bank,alice,1," + b"x" * (size - len(head) - 14) + b"\n"
+    assert len(content) == size
+    survey = TransferFile(given(content + b"bank,alice,2,y\n"), {}, {}).survey()
+
+    with pytest.raises(FileChanged):
+        list(TransferFile(given(content), {}, {}).chunks(survey, 7, 1))
+
+
+def test_a_column_called_key_is_the_key(given: Give) -> None:
+    file = TransferFile(given("from,to,amount,key\nbank,alice,1,mine\n"), {}, {})
+    survey = file.survey()
+
+    [chunk] = file.chunks(survey, 7, 10)
+
+    assert (survey.keyed, [row.key for row in chunk.requests()]) == (True, ["mine"])
+    assert file.sources()["idempotency_key"] == "column 'key'"
+    assert [row.key for row in file.head(1) if isinstance(row, Request)] == ["mine"]
+
+
+def test_a_file_with_both_names_of_the_key_has_to_say_which_is_meant(given: Give) -> None:
+    source = given("from,to,amount,key,idempotency_key\nbank,alice,1,mine,yours\n")
+
+    with pytest.raises(BadFile, match="a column 'idempotency_key' and a column 'key'"):
+        TransferFile(source, {}, {}).survey()
+    for meant, key in (("key", "mine"), ("idempotency_key", "yours")):
+        [row] = TransferFile(source, {"idempotency_key": meant}, {}).head(1)
+        assert isinstance(row, Request)
+        assert row.key == key
+
+
+def test_a_date_in_another_form_is_asked_for_in_that_form(given: Give) -> None:
+    file = TransferFile(
+        given("from,to,amount,effective_at\nbank,alice,1,2026-01-31\n"), {}, {}, Dialect(date="%d.%m.%Y")
+    )
+
+    [row] = file.head(1)
+
+    assert isinstance(row, Rejected)
+    assert (row.field, row.hint) == ("effective_at", "write it as %d.%m.%Y, for example 23.11.2026")
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("bank,alice,1,euro,", ("currency", "'euro' is not a currency code")),
+        ("bank,alice,1,EUR," + "x" * 1001, ("description", "it is longer than 1000 characters (1001)")),
+        ("bank", (None, "it has 1 cell where the header has 5")),
+    ],
+)
+def test_what_is_wrong_names_its_field_once(given: Give, cells: str, told: tuple[str | None, str]) -> None:
+    [row] = TransferFile(given(f"from,to,amount,currency,description\n{cells}\n"), {}, {}).head(1)
+
+    assert isinstance(row, Rejected)
+    assert (row.field, row.message) == told
 
 
 def test_the_rows_of_a_header_alone_are_none(given: Give) -> None:

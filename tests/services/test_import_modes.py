@@ -132,6 +132,40 @@ def test_the_receipt_follows_the_pieces(funded: Books, conn: Connection) -> None
     assert count(conn, "audit_logs", "action = 'import' AND outcome = 'started'") == 1
 
 
+class Replaced(TransferFile):
+    """A file whose end is another one by the time it is read again, as when somebody still writes it."""
+
+    def survey(self, **asked: Any) -> Survey:
+        survey = super().survey(**asked)
+        stream = self.source.stream
+        stream.seek(0)
+        whole = stream.read()
+        stream.seek(len(whole) - 300_000)
+        stream.write(whole[-300_000:].replace(b",1,", b",9,"))
+        return survey
+
+
+def test_a_file_that_changes_while_its_pieces_are_posted(
+    funded: Books, conn: Connection, import_: Import, kept: Kept
+) -> None:
+    """What was posted is of the file as it was surveyed, and it is said how much that is."""
+    text = rows(10, "nobody") + rows(12_000, "opening", "alice", "1", "x" * 110)
+    file = Replaced(Input("in.csv", BytesIO(f"{HEADER}\n{text}".encode())), {}, {})
+
+    done = importing.run(funded, file, lambda *_: None, kept, Options(commit_every=1_000, skip_rejects=True))
+
+    assert outcome(done) == ("partial", 6_990, 0, 10)
+    assert done.receipt["finished_at"] is not None
+    assert str(done.error) == "'in.csv' changed while it was read; its first 7,000 rows are done, the others are not"
+    assert balances(conn)["alice"] == 7_090
+    assert len(kept.rows) == 10
+
+    again = import_(text, commit_every=1_000, skip_rejects=True)
+
+    assert outcome(again) == ("partial", 5_010, 6_990, 10)
+    assert balances(conn)["alice"] == 12_100
+
+
 def test_rows_of_later_pieces_see_what_those_before_them_moved(import_: Import, kept: Kept) -> None:
     text = rows(3, "alice", "carol", "10") + rows(2, "carol", "bob", "15") + "carol,bob,0.01,one too many\n"
 
@@ -189,6 +223,14 @@ def test_too_many_rejected_rows_end_the_import(
     assert result.receipt["status"] == ("partial" if posted else "refused")
 
 
+def test_a_dry_run_finds_more_than_the_rows_that_an_import_would_give_up_at(import_: Import) -> None:
+    text = rows(3) + rows(2, "nobody") + rows(1_000, amount="0.01")
+
+    done = import_(text, skip_rejects=True, rejects_max=1, dry_run=True)
+
+    assert (done.tally.posted, done.tally.rejected) == (1_003, 2)
+
+
 def test_an_attempt_that_lost_a_race_starts_its_rejects_anew(
     funded: Books, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +265,10 @@ def test_what_was_left_out_stays_out_until_it_is_asked_for_again(
         import_(text, skip_rejects=True, **options)
     assert [one.rejected.code for one in kept.rows] == ["REJECTED_BEFORE"]
     assert outcome(import_(text)) == ("refused", 0, 3, 1)
+    accounts.freeze(funded, "carol")
+    import_(text, skip_rejects=True)
+    assert [one.rejected.code for one in kept.rows] == ["ACCOUNT_FROZEN"]
+    accounts.unfreeze(funded, "carol")
     assert balances(conn)["carol"] == 30
 
     assert outcome(import_(text, again=True)) == ("complete", 1, 3, 0)
@@ -258,7 +304,7 @@ def test_an_import_that_died_ends_as_if_it_had_not(
         (Expected(1, {"EUR": Decimal(3)}), "it has 2 rows, not 1; its amounts in EUR sum to 3.50, not 3"),
     ],
 )
-@pytest.mark.parametrize("options", [{}, {"commit_every": 1}, {"dry_run": True}])
+@pytest.mark.parametrize("options", [{}, {"commit_every": 1}])
 def test_a_file_that_was_not_expected_posts_nothing(
     import_: Import, conn: Connection, expected: Expected, found: str, options: dict[str, Any]
 ) -> None:
@@ -267,8 +313,16 @@ def test_a_file_that_was_not_expected_posts_nothing(
 
     assert refusal.value.details["found"] == found
     assert count(conn, "transactions") == 2
-    statuses = [] if options.get("dry_run") else [("refused", 2)]
-    assert conn.execute("SELECT status, rows FROM imports").fetchall() == statuses
+    assert conn.execute("SELECT status, rows FROM imports").fetchall() == [("refused", 2)]
+
+
+def test_a_dry_run_says_what_was_not_expected_and_goes_on_to_the_rows(import_: Import, conn: Connection) -> None:
+    done = import_("alice,bob,1.50,a\nalice,nobody,2,b\n", expected=Expected(3), dry_run=True)
+
+    assert isinstance(done.error, errors.ControlTotals)
+    assert "not 3; nothing would be posted" in str(done.error)
+    assert [reject.code for reject in done.tally.rejects] == ["ACCOUNT_NOT_FOUND"]
+    assert (count(conn, "transactions"), count(conn, "imports")) == (2, 0)
 
 
 def test_the_expected_file_is_posted_whether_its_rows_name_the_currency_or_not(import_: Import, funded: Books) -> None:
@@ -299,13 +353,36 @@ def test_a_corrected_copy_of_a_partly_posted_file_is_refused_until_it_is_asked_f
     assert outcome(import_(mended, again=True)) == ("complete", 9, 0, 0)
 
 
-@pytest.mark.parametrize("options", [{}, {"commit_every": 2}, {"dry_run": True}])
+@pytest.mark.parametrize("options", [{}, {"commit_every": 2}])
 def test_an_export_that_overlaps_the_last_one_is_refused(import_: Import, options: dict[str, Any]) -> None:
     import_(rows(10))
 
+    assert isinstance(import_(rows(15), dry_run=True).error, errors.AlreadyPosted)
     with pytest.raises(errors.AlreadyPosted):
         import_(rows(15), **options)
     import_(rows(4, text="new") + rows(3), **options)
+
+
+@pytest.mark.parametrize(("before", "now", "percent"), [(1, 9, None), (4, 9, None), (5, 9, 56), (9, 9, 100)])
+def test_rows_that_are_alike_are_as_many_payments_as_there_are_rows(
+    import_: Import, before: int, now: int, percent: int | None
+) -> None:
+    alike = "alice,bob,1,coffee\n"
+    import_(alike * before + "alice,carol,1,tea\n")
+
+    error = import_(alike * now, dry_run=True).error
+
+    assert (None if error is None else error.details["percent"]) == percent
+
+
+@pytest.mark.parametrize(("before", "refused"), [(10, False), (1_999, False), (2_100, True)])
+def test_of_rows_that_are_alike_a_sample_has_its_share(import_: Import, before: int, refused: bool) -> None:
+    alike = "alice,bob,0.01,coffee\n"
+    import_(alike * before)
+
+    error = import_(alike * 4_000, dry_run=True).error
+
+    assert isinstance(error, errors.AlreadyPosted) == refused
 
 
 def test_a_file_mended_after_nothing_of_it_was_posted_is_not_refused(import_: Import) -> None:
@@ -331,7 +408,7 @@ def test_rows_that_were_reversed_may_be_posted_again(import_: Import, funded: Bo
     from ledgerctl.services import import_reversal
 
     first = import_(rows(5))
-    import_reversal.reverse(funded, first.receipt["id"], None, lambda *_: None)
+    import_reversal.reverse(funded, import_reversal.Asked(first.receipt["id"]), lambda *_: None)
 
     assert outcome(import_(rows(6))) == ("complete", 6, 0, 0)
 

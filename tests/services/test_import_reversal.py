@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from io import BytesIO
 from uuid import UUID
 
 import pytest
 
 from ledgerctl import errors
+from ledgerctl.db import reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, import_reversal, importing, payments, reconciling
 from ledgerctl.services.books import Books
-from ledgerctl.services.import_reversal import Reversal
+from ledgerctl.services.import_reversal import Asked, Reversal
 from tests.services.conftest import balances, count, transfer
 
 
@@ -25,8 +27,9 @@ def imported(books: Books, rows: str) -> int:
     return int(receipt["id"])
 
 
-def reverse(books: Books, import_id: int, **options: bool) -> Reversal:
-    return import_reversal.reverse(books, import_id, "sent twice", lambda *_: None, **options)
+def reverse(books: Books, import_id: int, *, skip_partial: bool = False, dry_run: bool = False) -> Reversal:
+    asked = Asked(import_id, "sent twice", skip_partial)
+    return import_reversal.reverse(books, asked, lambda *_: None, dry_run=dry_run)
 
 
 @pytest.fixture(params=[2, 5_000])
@@ -51,7 +54,7 @@ def test_every_account_stands_as_before_and_each_row_is_linked(funded: Books, co
     assert conn.execute(links, [import_id]).fetchall() == [(5,)]
     assert reconciling.run(funded, lambda *_: None).findings == []
     [line] = conn.execute("SELECT subject, outcome, detail FROM audit_logs WHERE action = 'import reverse'").fetchall()
-    assert line == (str(import_id), "posted", {"reversed": 5, "replayed": 0, "stuck": 0})
+    assert line == (str(import_id), "posted", {"reversed": 5, "replayed": 0, "partial": 0, "stuck": 0})
 
 
 def test_once_more_changes_nothing(funded: Books, conn: Connection, chunk: None) -> None:
@@ -72,7 +75,7 @@ def test_rows_that_cannot_be_reversed_are_named_and_nothing_changes(
     ids: dict[int, UUID] = dict(
         conn.execute("SELECT import_row, id FROM transactions WHERE import_id IS NOT NULL").fetchall()
     )
-    payments.reverse(funded, uuid7(), "one of them", ids[4], None, None)
+    payments.reverse(funded, uuid7(), "half of it", ids[3], Decimal(50), None)
     payments.post_one(funded, transfer("alice", "opening", "100"))
     accounts.freeze(funded, "bank")
     before = balances(conn), count(conn, "transactions")
@@ -81,12 +84,52 @@ def test_rows_that_cannot_be_reversed_are_named_and_nothing_changes(
 
     assert [(stuck.row, stuck.transaction_id, stuck.code) for stuck in done.stuck] == [
         (5, ids[5], "ACCOUNT_FROZEN"),
-        (4, ids[4], "ALREADY_REVERSED"),
-        *[(row, ids[row], "INSUFFICIENT_FUNDS") for row in (3, 2, 1)],
+        (3, ids[3], "REVERSED_IN_PART"),
+        *[(row, ids[row], "INSUFFICIENT_FUNDS") for row in (2, 1)],
     ]
     assert (done.reversed, done.totals) == (0, {})
     assert (balances(conn), count(conn, "transactions")) == before
     assert count(conn, "audit_logs", "action = 'import reverse' AND outcome = 'refused'") == 1
+
+
+def test_a_row_that_was_reversed_by_itself_is_not_in_the_way(funded: Books, conn: Connection, chunk: None) -> None:
+    before = balances(conn)
+    import_id = imported(funded, ROWS)
+    [(fourth,)] = conn.execute("SELECT id FROM transactions WHERE import_row = 4").fetchall()
+    payments.reverse(funded, uuid7(), "one of them", fourth, None, None)
+
+    done = reverse(funded, import_id)
+
+    assert (done.reversed, done.replayed, done.stuck, done.totals) == (4, 1, [], {"EUR": "267.00"})
+    assert balances(conn) == before
+
+
+def test_a_row_that_was_reversed_in_part_is_left_alone_when_asked(funded: Books, conn: Connection, chunk: None) -> None:
+    import_id = imported(funded, "alice,bob,30,a\nbob,carol,40,b\n")
+    [(first,)] = conn.execute("SELECT id FROM transactions WHERE import_row = 1").fetchall()
+    payments.reverse(funded, uuid7(), "half of it", first, Decimal(10), None)
+    assert [stuck.code for stuck in reverse(funded, import_id).stuck] == ["REVERSED_IN_PART"]
+    assert reports.imports(conn, funded.ledger, import_id)[0]["reversed_at"] is None
+
+    done = reverse(funded, import_id, skip_partial=True)
+
+    assert (done.reversed, done.replayed, done.partial, done.stuck) == (1, 0, 1, [])
+    assert str(balances(conn)["bob"]) == "120.00"
+    again = reverse(funded, import_id, skip_partial=True)
+    assert (again.reversed, again.replayed, again.partial) == (0, 1, 1)
+
+
+def test_the_receipt_says_that_its_import_was_reversed_and_when_first(funded: Books, conn: Connection) -> None:
+    import_id = imported(funded, "alice,bob,30,a\n")
+    reverse(funded, import_id, dry_run=True)
+    assert reports.imports(conn, funded.ledger, import_id)[0]["reversed_at"] is None
+
+    reverse(funded, import_id)
+
+    [receipt] = reports.imports(conn, funded.ledger, import_id)
+    assert receipt["reversed_at"] > receipt["finished_at"]
+    reverse(funded, import_id)
+    assert reports.imports(conn, funded.ledger, import_id) == [receipt]
 
 
 def test_the_way_back_does_not_need_more_funds_than_the_way_there(funded: Books, conn: Connection) -> None:

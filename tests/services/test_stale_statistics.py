@@ -75,7 +75,7 @@ def one_by_one(books: Books) -> int:
 
 def reversed_(books: Books) -> int:
     receipt = importing.run(books, file(), lambda *_: None).receipt
-    import_reversal.reverse(books, receipt["id"], None, lambda *_: None)
+    import_reversal.reverse(books, import_reversal.Asked(receipt["id"]), lambda *_: None)
     return 2 * ROWS
 
 

@@ -131,9 +131,6 @@ class FileChanged(LedgerError):
     message = "'{file}' changed while it was read; {posted}"
     hint = "wait until whatever writes the file is done, and run the command again"
 
-    def __init__(self, *, file: str, posted: str = "nothing was posted", **details: Any) -> None:
-        super().__init__(file=file, posted=posted, **details)
-
 
 class RowsRejected(LedgerError):
     """Bad or refused rows; `rows` holds the first of them as {row, code, message}."""

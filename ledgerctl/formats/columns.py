@@ -1,7 +1,7 @@
 """Which column fills which field: `--map FIELD=COLUMN`, `--map FIELD=TEMPLATE`, `--set FIELD=VALUE`.
 
 A template such as `bank:{bank_to}:{account_to}` builds a field from columns. A field that is not mapped is read from
-the column of its own name, if there is one.
+the column of its own name, if there is one. How a row that cannot be read that way is told stands here, too.
 """
 
 from __future__ import annotations

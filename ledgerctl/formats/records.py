@@ -224,7 +224,7 @@ class _Hashed(io.RawIOBase):
             self._sha256.update(block)
             self.digests.append(self._sha256.digest())
         if self._expected is not None and not self._as_expected(self._expected, at_end=not block):
-            raise FileChanged(file=self._name)
+            raise FileChanged(file=self._name, posted="nothing was posted")
         self._look_through(block)
         return block
 

@@ -57,8 +57,9 @@ def _after(rows: int, error: BadFile | FileChanged) -> LedgerError:
     """What became of the file while its rows were posted."""
     done = f"its first {rows:,} rows are done, the others are not" if rows else "nothing was posted"
     if isinstance(error, BadFile):
-        return BadFile(**error.details, hint=f"{done}; with the file as it was, the same command goes on from there")
-    return FileChanged(**{**error.details, "posted": done}, hint=_CHANGED if rows else "")
+        hint = f"{done}; with the file as it was, the same command goes on from there"
+        return BadFile(**{**error.details, "hint": hint})
+    return FileChanged(**{**error.details, "posted": done, "hint": _CHANGED if rows else ""})
 
 
 def _begin_pieces(conn: Connection, job: Job) -> int:

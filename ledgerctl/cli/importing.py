@@ -129,13 +129,18 @@ def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, how:
             output.note(_interrupted(done, how))
             raise
         except LedgerError:
-            if done and how.commit_every:
-                output.note(f"the first {done:,} rows are done; the same command again goes on from there")
+            if kept := _kept(done, how):
+                output.note(f"the first {kept:,} rows are done; the same command again goes on from there")
             raise
 
 
+def _kept(done: int, how: Options) -> int:
+    """So many of the rows that were gone through stay, whatever ends the import now."""
+    return done if how.commit_every and not how.dry_run else 0
+
+
 def _interrupted(done: int, how: Options) -> str:
-    kept = done if how.commit_every and not how.dry_run else 0
+    kept = _kept(done, how)
     posted = f"the first {kept:,} rows are done, the others are not" if kept else "nothing was posted"
     return f"interrupted: {posted}; the same command again is safe, and goes on from there"
 
@@ -185,17 +190,16 @@ def _say_what_was_before(context: Context, result: Result, how: Options) -> None
 
 def _consequence(answer: dict[str, Any], tally: Tally, how: Options, place: str | None) -> tuple[str, str]:
     """What the rejected rows led to, and what to do."""
+    too_many = how.gives_up(tally.rejected)
     if how.dry_run:
-        too_many = how.rejects_max is not None and tally.rejected > how.rejects_max
         return ("they would be left out" if how.skip_rejects and not too_many else "nothing would be posted"), ""
-    gave_up = f"gave up after row {tally.rows:,}, since more than {how.rejects_max} are rejected; "
-    said = gave_up if how.gives_up(tally.rejected) else ""
+    said = f"gave up after row {tally.rows:,}, since more than {how.rejects_max} are rejected; " if too_many else ""
+    mend = f"mend the rows in {place} and import that file" if place and how.skip_rejects else ""
     if answer["status"] == "refused":
-        return f"{said}nothing was posted", ""
+        return f"{said}nothing was posted", "" if too_many else mend
     if not how.skip_rejects:
         return f"{said}the {answer['posted'] + answer['replayed']} rows before them are posted", ""
-    mend = f"mend the rows in {place} and import that file" if place else ""
-    on = "the same command with a higher --max-rejects goes on with the rows behind" if said else ""
+    on = "the same command with a higher --max-rejects goes on with the rows behind" if too_many else ""
     hint = "; ".join(filter(None, (mend, on)))
     return f"{said}{answer['posted']} were posted and {answer['replayed']} had been", hint
 

@@ -130,6 +130,8 @@ class _Run:
             for chunk in chain([first], islice(chunks, size - 1)):
                 decision = self._decide(chunk, {}, lines)
                 refused += [one.request.key for one in decision.outcomes if isinstance(one, Refused) and not one.known]
+                if self._too_many():
+                    break
             self.server.tell(journal.copy_new, self.conn, lines.rows())
             if refused:
                 self.server.tell(journal.require_unused, self.conn, ledger, refused)
@@ -147,6 +149,8 @@ class _Run:
                 decision = self._decide(chunk, keys, lines)
                 keys.update(decision.known)
                 earlier.update(decision.known)
+                if self._too_many():
+                    break
             self.server.tell(journal.copy, self.conn, lines.rows())
             self._go_on()
 
@@ -175,9 +179,12 @@ class _Run:
             self.job.rejects.add(bad)
         return decision
 
+    def _too_many(self) -> bool:
+        return self.job.options.gives_up(self.tally.rejected)
+
     def _go_on(self) -> None:
         """Stopped when too many rows are rejected, once it is known that no key of theirs was used."""
-        if self.job.options.gives_up(self.tally.rejected):
+        if self._too_many():
             self.server.finish()
             raise Stopped(self.tally)
         self.job.progress(self.tally.rows, self.job.survey.rows, self.tally.rejected)

@@ -65,8 +65,8 @@ class Options:
     expected: Expected = field(default_factory=Expected)
 
     def gives_up(self, rejected: int) -> bool:
-        """Whether so many rejected rows end the import. A dry run finds them all."""
-        return self.rejects_max is not None and rejected > self.rejects_max and not self.dry_run
+        """Whether so many rejected rows end the import."""
+        return self.rejects_max is not None and rejected > self.rejects_max
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ledgerctl import errors
@@ -57,7 +57,8 @@ def run(
 
     with _no_collector():
         if options.dry_run:
-            receipt, tally, moves = import_at_once.rehearse(job)
+            unlimited = replace(job, options=replace(options, rejects_max=None))  # it finds them all
+            receipt, tally, moves = import_at_once.rehearse(unlimited)
             return Result({**receipt, "id": None, "status": "dry-run"}, tally, earlier, moves, unwanted)
         ended = import_in_pieces.post(job, options.commit_every) if options.commit_every else import_at_once.post(job)
     [receipt] = books.database.read(reports.imports, books.ledger, ended.import_id)

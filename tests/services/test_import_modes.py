@@ -18,7 +18,7 @@ from ledgerctl.db import journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile, derived_key
-from ledgerctl.services import accounts, importing, payments
+from ledgerctl.services import accounts, import_at_once, importing, payments
 from ledgerctl.services.books import Books
 from ledgerctl.services.controls import Expected
 from ledgerctl.services.import_job import Options
@@ -166,6 +166,21 @@ def test_a_file_that_changes_while_its_pieces_are_posted(
     assert balances(conn)["alice"] == 12_100
 
 
+def test_a_file_that_cannot_be_read_to_its_end_says_how_much_of_it_is_done(funded: Books, conn: Connection) -> None:
+    class Unreadable(TransferFile):
+        def chunks(self, survey: Survey, import_id: int, size: int) -> Iterator[Chunk]:
+            yield from islice(super().chunks(survey, import_id, size), 2)
+            raise errors.BadFile(file=self.name, problem="input/output error", hint="nothing was changed")
+
+    file = Unreadable(Input("in.csv", BytesIO(f"{HEADER}\n{rows(7)}".encode())), {}, {})
+
+    done = importing.run(funded, file, lambda *_: None, None, Options(commit_every=2))
+
+    assert outcome(done) == ("partial", 4, 0, 0)
+    assert isinstance(done.error, errors.BadFile)
+    assert done.error.advice.startswith("its first 4 rows are done, the others are not")
+
+
 def test_rows_of_later_pieces_see_what_those_before_them_moved(import_: Import, kept: Kept) -> None:
     text = rows(3, "alice", "carol", "10") + rows(2, "carol", "bob", "15") + "carol,bob,0.01,one too many\n"
 
@@ -221,6 +236,20 @@ def test_too_many_rejected_rows_end_the_import(
     assert result.receipt["posted"] == posted
     assert balances(conn)["bob"] == 100 + posted
     assert result.receipt["status"] == ("partial" if posted else "refused")
+
+
+@pytest.mark.parametrize("keys", ["new", "looked up"])
+def test_giving_up_does_not_wait_for_the_end_of_a_batch(import_: Import, keys: str) -> None:
+    """Batches grow, and the largest are of sixteen chunks."""
+    chunk, header = import_at_once.CHUNK, "from,to,amount,idempotency_key"
+    good = "".join(f"alice,bob,0.01,k{row}\n" for row in range(56 * chunk))
+    if keys == "looked up":
+        import_("alice,bob,0.01,k0\n", header)
+    bad = "".join(f"alice,nobody,1,bad{row}\n" for row in range(5 * chunk))
+
+    done = import_(good + bad, header, rejects_max=0)
+
+    assert done.tally.rejected == chunk
 
 
 def test_a_dry_run_finds_more_than_the_rows_that_an_import_would_give_up_at(import_: Import) -> None:

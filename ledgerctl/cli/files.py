@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledgerctl.cli import output
 from ledgerctl.errors import BadUsage, RowsRejected
@@ -111,5 +111,11 @@ def rejection(
     file: str, rejects: Sequence[Rejected], rejected: int, total: int, consequence: str, hint: str = ""
 ) -> RowsRejected:
     """The error to end with; a hint in place of the usual one may be given."""
-    rows = [reject._asdict() for reject in rejects]
-    return RowsRejected(file=file, rejected=rejected, total=total, consequence=consequence, rows=rows, hint=hint)
+    details = {"file": file, "rejected": rejected, "total": total, "rows": told(rejects)}
+    return RowsRejected(**details, consequence=consequence, hint=hint)
+
+
+def told(rejects: Sequence[Rejected]) -> list[dict[str, Any]]:
+    """Rejected rows as an error's details have them."""
+    names = ("row", "field", "code", "message", "hint")
+    return [{name: getattr(reject, name) for name in names} for reject in rejects]

@@ -162,10 +162,10 @@ def _show(context: Context, file: str, result: Result, how: Options, place: str 
     _say_what_was_before(context, result, how)
     context.obj.show(answer, COLUMNS, head=summary(answer), narrow=TABLE)
     if result.error is not None:
-        result.error.details["rows"] = [rejected._asdict() for rejected in tally.rejects]
+        result.error.details["rows"] = files.told(tally.rejects)
         raise result.error
     if tally.rejected:
-        consequence, hint = _consequence(answer, tally, how, place)
+        consequence, hint = (_would_be(result, how), "") if how.dry_run else _consequence(answer, tally, how, place)
         raise files.rejection(file, tally.rejects, tally.rejected, result.receipt["rows"], consequence, hint)
 
 
@@ -191,17 +191,25 @@ def _say_what_was_before(context: Context, result: Result, how: Options) -> None
 def _consequence(answer: dict[str, Any], tally: Tally, how: Options, place: str | None) -> tuple[str, str]:
     """What the rejected rows led to, and what to do."""
     too_many = how.gives_up(tally.rejected)
-    if how.dry_run:
-        return ("they would be left out" if how.skip_rejects and not too_many else "nothing would be posted"), ""
     said = f"gave up after row {tally.rows:,}, since more than {how.rejects_max} are rejected; " if too_many else ""
-    mend = f"mend the rows in {place} and import that file" if place and how.skip_rejects else ""
+    mend = f"mend the rows in {place}, whose keys stay as they are, and import that file" if place else ""
+    on = "with a higher --max-rejects the same command posts the rest" if too_many else ""
+    hint = "; ".join(filter(None, (mend, on))) if how.skip_rejects else ""
     if answer["status"] == "refused":
-        return f"{said}nothing was posted", "" if too_many else mend
+        return f"{said}nothing was posted", hint
     if not how.skip_rejects:
-        return f"{said}the {answer['posted'] + answer['replayed']} rows before them are posted", ""
-    on = "the same command with a higher --max-rejects goes on with the rows behind" if too_many else ""
-    hint = "; ".join(filter(None, (mend, on)))
-    return f"{said}{answer['posted']} were posted and {answer['replayed']} had been", hint
+        return f"{said}the {answer['posted'] + answer['replayed']:,} rows before them are posted", hint
+    return f"{said}{answer['posted']:,} posted now, {answer['replayed']:,} before", hint
+
+
+def _would_be(result: Result, how: Options) -> str:
+    """What the rejected rows would lead to."""
+    if result.done == result.receipt["rows"]:
+        return "they would be left out"
+    posted = f"only the first {result.done:,} rows would be posted" if result.done else "nothing would be posted"
+    if not how.gives_up(result.tally.rejected):
+        return posted
+    return f"it would give up, since more than {how.rejects_max} are rejected: {posted}"
 
 
 def _move(move: Move) -> dict[str, str]:

@@ -225,13 +225,17 @@ class Survey(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A row of a file that cannot be posted: its record number, the field if it is one field's fault, and why."""
+    """A row of a file that cannot be posted: its record number, the field if it is one field's fault, and why.
+
+    `key` is its idempotency key, if that can be told.
+    """
 
     row: int
     field: str | None
     code: str
     message: str
     hint: str = ""
+    key: str | None = None
 
 
 class Chunk(NamedTuple):
@@ -243,6 +247,10 @@ class Chunk(NamedTuple):
 
     def requests(self) -> list[Request]:
         return [row for row in self.rows if isinstance(row, Request)]
+
+    def row_keys(self) -> list[str]:
+        """Also of the rows that cannot be posted."""
+        return [row.key for row in self.rows if row.key is not None]
 
 
 class Line(NamedTuple):

@@ -9,7 +9,8 @@ from decimal import Decimal
 from ledgerctl.core import model, money
 from ledgerctl.core.model import FLOORED, AccountType, NewAccount, Rejected
 from ledgerctl.errors import BadFile, BadText, LedgerError, TooManyDecimals, UnknownCurrency
-from ledgerctl.formats.columns import EmptyColumn, cell, misfit, rejected
+from ledgerctl.formats.bad_rows import misfit, unreadable
+from ledgerctl.formats.columns import EmptyColumn, cell
 from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import Input, Records
 
@@ -83,7 +84,7 @@ def read(
                 values[field] = _plain_limit(values[field], field, dialect)
             account = new_account(values, exponents)
         except (EmptyColumn, LedgerError) as error:
-            rejects.append(rejected(number, None, error))
+            rejects.append(unreadable(number, None, error))
             continue
         if accounts.setdefault(account.code, account) != account:
             message = f"account '{account.code}' stands in an earlier row with other attributes"

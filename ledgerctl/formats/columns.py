@@ -1,7 +1,7 @@
 """Which column fills which field: `--map FIELD=COLUMN`, `--map FIELD=TEMPLATE`, `--set FIELD=VALUE`.
 
 A template such as `bank:{bank_to}:{account_to}` builds a field from columns. A field that is not mapped is read from
-the column of its own name, if there is one. How a row that cannot be read that way is told stands here, too.
+the column of its own name, if there is one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ledgerctl.core.model import Rejected
 from ledgerctl.core.money import shown
-from ledgerctl.errors import BadFile, BadText, BadUsage, LedgerError
+from ledgerctl.errors import BadFile, BadUsage
 
 Cell = Callable[[Sequence[str]], str | None]
 """What a row says for one field; None when the file has nothing for it. EmptyColumn when a template lacks a part."""
@@ -72,21 +71,6 @@ class Column:
 
 def is_template(wanted: str) -> bool:
     return _PLACE.search(wanted) is not None
-
-
-def misfit(number: int, cells: int, columns: int) -> Rejected:
-    """A row with too few cells, or too many."""
-    has = "1 cell" if cells == 1 else f"{cells} cells"
-    return Rejected(number, None, "BAD_ROW", f"it has {has} where the header has {columns}")
-
-
-def rejected(number: int, field: str | None, error: LedgerError | EmptyColumn) -> Rejected:
-    """A row with an error in it. What names its field in front of the message does not name it there again."""
-    if isinstance(error, EmptyColumn):
-        return Rejected(number, error.field, "BAD_TEXT", f"the column '{error.column}' is empty")
-    field = field or error.details.get("field")
-    message = error.details["problem"] if isinstance(error, BadText) else str(error)
-    return Rejected(number, field, error.code, message, error.advice)
 
 
 def _template(file: str, header: Sequence[str], name: str, template: str) -> Cell:

@@ -19,7 +19,6 @@ from typing import Protocol
 from ledgerctl.core.model import Rejected, Survey
 from ledgerctl.errors import BadUsage
 from ledgerctl.formats.dialect import PLAIN, Dialect
-from ledgerctl.formats.transfer_csv import derived_key
 
 ADDED = ("_line", "_code", "_message", "_hint")
 KEY = "idempotency_key"
@@ -75,8 +74,8 @@ class RejectsFile:
     def add(self, bad: Bad) -> None:
         """A row with too few cells gets empty ones; one with too many has the rest at its end."""
         cells = [bad.cells[place] if place < len(bad.cells) else "" for place in self._kept]
-        key = () if self._survey.keyed else (derived_key(self._survey.sha256, bad.rejected.row),)
-        _, field, code, message, hint = bad.rejected
+        _, field, code, message, hint, own_key = bad.rejected
+        key = () if self._survey.keyed else (own_key,)
         told = f"{field}: {message}" if field else message
         self._writer.writerow([*cells, *key, bad.line, code, told, hint, *bad.cells[len(self._survey.header) :]])
 

@@ -20,7 +20,8 @@ from uuid import UUID
 from ledgerctl.core import model, money
 from ledgerctl.core.model import Chunk, Rejected, Request, Survey, derived_prefix
 from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, LedgerError
-from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template, misfit, rejected
+from ledgerctl.formats.bad_rows import misfit, unreadable
+from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
 from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.records import Input, Records
 from ledgerctl.formats.sample import Sample
@@ -204,11 +205,21 @@ class _Reader:
 
     def _row(self, row: list[str], number: int, new_id: UUID) -> Request | Rejected:
         if len(row) != self.width:
-            return misfit(number, len(row), self.width)
+            return misfit(number, len(row), self.width)._replace(key=self._key(row, number))
         try:
-            return self._request([get(row) for get in self.getters], number, new_id)
+            read = self._request([get(row) for get in self.getters], number, new_id)
         except EmptyColumn as error:
-            return rejected(number, None, error)
+            read = unreadable(number, None, error)
+        return read if isinstance(read, Request) else read._replace(key=self._key(row, number))
+
+    def _key(self, row: list[str], number: int) -> str | None:
+        """The key of a row that cannot be read, if that much can be told."""
+        if not self.keyed:
+            return derived_key(self.sha256, number)
+        try:
+            return model.idempotency_key(self.getters[KEY](row) or "") if len(row) == self.width else None
+        except (EmptyColumn, BadText):
+            return None
 
     def _request(self, texts: Sequence[str | None], number: int, new_id: UUID) -> Request | Rejected:
         source, target, written, currency, key, description, reference, effective_at = texts
@@ -243,7 +254,7 @@ class _Reader:
                 import_row=number,
             )
         except LedgerError as error:
-            return rejected(number, field or ("effective_at" if isinstance(error, BadTime) else None), error)
+            return unreadable(number, field or ("effective_at" if isinstance(error, BadTime) else None), error)
 
 
 def _column(get: Cell, rows: list[list[str]]) -> Iterable[str | None]:

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ledgerctl.core.decision import Decision, Facts, decide
-from ledgerctl.core.model import Account, Chunk, Earlier, Known, Refused, Stands
+from ledgerctl.core.model import Account, Chunk, Earlier, Known, Stands
 from ledgerctl.core.repeats import Replays
-from ledgerctl.db import imports, journal, reports
+from ledgerctl.db import imports, journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.worker import Worker
-from ledgerctl.services.import_job import Ended, Job, Stopped, conflicts, explained
+from ledgerctl.services.import_job import Ended, Job, Stopped, conflicts, explained, settled
 from ledgerctl.services.import_receipts import close, refuse
 from ledgerctl.services.tally import Tally
 
@@ -53,35 +53,21 @@ def post(job: Job) -> Ended:
 
 
 def _post_all(conn: Connection, job: Job, *, look_up: bool) -> Ended:
-    import_id, tally, _ = _copy_all(conn, job, Tally(), look_up=look_up)
+    import_id, tally, _ = copy_all(conn, job, Tally(), look_up=look_up)
     if tally.rejected and not job.options.skip_rejects:
         raise Stopped(tally)
     close(conn, job, import_id, tally)
     return Ended(import_id, tally)
 
 
-def rehearse(job: Job) -> tuple[dict[str, Any], Tally, list[Move]]:
-    """The receipt that `post` would leave, what would become of the rows, and what they would do, the largest first."""
-    database = job.books.database
-    try:
-        return database.rehearse(database.import_limits, _rehearse, job, look_up=False)
-    except journal.KeyInUse:
-        return database.rehearse(database.import_limits, _rehearse, job, look_up=True)
+def copy_all(
+    conn: Connection, job: Job, tally: Tally, *, look_up: bool, rows: int | None = None
+) -> tuple[int, Tally, list[Move]]:
+    """Post what can be posted, of the first `rows` or of all: the receipt's id, the tally, what it did to the accounts.
 
-
-def _rehearse(conn: Connection, job: Job, *, look_up: bool) -> tuple[dict[str, Any], Tally, list[Move]]:
-    import_id, tally, moves = _copy_all(conn, job, Tally(shown_max=job.survey.rows), look_up=look_up)
-    close(conn, job, import_id, tally)
-    [receipt] = reports.imports(conn, job.books.ledger, import_id)
-    return receipt, tally, sorted(moves, key=_size, reverse=True)
-
-
-def _size(move: Move) -> float:
-    return abs(move.after - move.before) / 10.0**move.account.exponent  # to put them in order, not to count with
-
-
-def _copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool) -> tuple[int, Tally, list[Move]]:
-    """Lock every account once, before the first row, and move each once, after the last."""
+    Every account is locked once, before the first row, and moved once, after the last. KeyInUse, unless keys are looked
+    up; Stopped.
+    """
     ledger, survey = job.books.ledger, job.survey
     job.rejects.begin(survey)
     held = journal.lock(conn, ledger, survey.accounts)
@@ -92,6 +78,8 @@ def _copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool) -> tup
     import_id = imports.begin(conn, ledger, job.file.name, survey.sha256, job.books.actor, "running")
 
     chunks = job.file.chunks(survey, import_id, CHUNK)
+    if rows is not None:
+        chunks = _first(chunks, rows)
     with Worker(conn) as server:
         run = _Run(conn, job, server, facts, standings, replays, tally)
         if new:
@@ -129,7 +117,8 @@ class _Run:
             lines, refused = journal.Lines(ledger), list[str]()
             for chunk in chain([first], islice(chunks, size - 1)):
                 decision = self._decide(chunk, {}, lines)
-                refused += [one.request.key for one in decision.outcomes if isinstance(one, Refused) and not one.known]
+                if len(decision.known) < len(chunk.rows):
+                    refused += [key for key in chunk.row_keys() if key not in decision.known]
                 if self._too_many():
                     break
             self.server.tell(journal.copy_new, self.conn, lines.rows())
@@ -159,7 +148,7 @@ class _Run:
         waiting: tuple[list[Chunk], Future[dict[str, Known]]] | None = None
         for size in _sizes():
             batch = list(islice(chunks, size))
-            keys = [request.key for chunk in batch for request in chunk.requests()]
+            keys = [key for chunk in batch for key in chunk.row_keys()]
             asked = self.server.ask(journal.known, self.conn, self.job.books.ledger, keys)
             if waiting is not None:
                 yield waiting[0], waiting[1].result()
@@ -175,7 +164,7 @@ class _Run:
         outcomes = self.replays.judged(decision.outcomes)
         if conflicts(outcomes):  # else it would wait for the server without a question
             outcomes = self.server.ask(explained, self.conn, self.job.books.ledger, outcomes).result()
-        for bad in self.tally.count(chunk, outcomes, self.facts.accounts):
+        for bad in self.tally.count(settled(chunk, known), outcomes, self.facts.accounts):
             self.job.rejects.add(bad)
         return decision
 
@@ -188,6 +177,14 @@ class _Run:
             self.server.finish()
             raise Stopped(self.tally)
         self.job.progress(self.tally.rows, self.job.survey.rows, self.tally.rejected)
+
+
+def _first(chunks: Iterator[Chunk], rows: int) -> Iterator[Chunk]:
+    for chunk in chunks:
+        yield Chunk(chunk.rows[:rows], chunk.cells[:rows], chunk.lines[:rows])
+        rows -= len(chunk.rows)
+        if rows <= 0:
+            return
 
 
 def _sizes() -> Iterator[int]:

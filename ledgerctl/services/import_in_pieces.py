@@ -13,7 +13,7 @@ from ledgerctl.core.repeats import Replays
 from ledgerctl.db import audit, imports, journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import BadFile, FileChanged, LedgerError
-from ledgerctl.services.import_job import Ended, Job, Stopped, explained
+from ledgerctl.services.import_job import Ended, Job, Stopped, explained, settled
 from ledgerctl.services.import_receipts import close
 from ledgerctl.services.tally import Bad, Tally
 
@@ -75,11 +75,11 @@ def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replay
     ledger, requests = job.books.ledger, chunk.requests()
     replays, tally = replays.copy(), before.copy()
     held = journal.lock(conn, ledger, {leg.account for request in requests for leg in request.legs})
-    known = journal.known(conn, ledger, [request.key for request in requests])
+    known = journal.known(conn, ledger, chunk.row_keys())
 
     decision = decide(requests, Facts(held.accounts, held.standings, known, {}, held.now, *job.decided(conn)))
     outcomes = explained(conn, ledger, replays.judged(decision.outcomes))
-    bad = tally.count(chunk, outcomes, held.accounts)
+    bad = tally.count(settled(chunk, known), outcomes, held.accounts)
     if bad and not job.options.skip_rejects:
         for one in bad:
             job.rejects.add(one)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from ledgerctl.core.decision import Reason
 from ledgerctl.core.differences import differences
-from ledgerctl.core.model import Chunk, Outcome, Refused, Survey
+from ledgerctl.core.model import Chunk, Earlier, Outcome, Refused, Rejected, Request, Survey
 from ledgerctl.db import imports, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import LedgerError
@@ -123,3 +123,19 @@ def explained(conn: Connection, ledger: int, outcomes: list[Outcome]) -> list[Ou
         else outcome
         for outcome in outcomes
     ]
+
+
+def settled(chunk: Chunk, known: Mapping[str, Earlier]) -> Chunk:
+    """The chunk; a row that cannot be read, but whose key is used, says so: under another it may be posted twice."""
+    if not any(isinstance(row, Rejected) and row.key in known for row in chunk.rows):
+        return chunk
+    return chunk._replace(rows=[_settled(row, known) for row in chunk.rows])
+
+
+def _settled(row: Request | Rejected, known: Mapping[str, Earlier]) -> Request | Rejected:
+    if isinstance(row, Request) or row.key is None or row.key not in known:
+        return row
+    return row._replace(
+        message=f"{row.message}; transaction {known[row.key].id} was posted under its key",
+        hint="if that is this row, mended, nothing is left to do; with another key it would be posted twice",
+    )

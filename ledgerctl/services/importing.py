@@ -9,13 +9,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ledgerctl import errors
 from ledgerctl.db import reports
 from ledgerctl.db.connection import Connection
-from ledgerctl.services import controls, import_at_once, import_in_pieces
+from ledgerctl.services import controls, import_at_once, import_in_pieces, import_rehearsal
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_at_once import Move
 from ledgerctl.services.import_job import File, Job, Nowhere, Options, Progress, Rejects
@@ -27,14 +27,16 @@ from ledgerctl.services.tally import Tally
 class Result:
     """The receipt, as `reports.imports` gives it, the rejected rows, and which receipts the same file had before.
 
-    `moves` are those of a dry run, the largest first. `error` is what kept the rows behind those that were decided from
-    being read, or, after a dry run, what would have kept all of them from being posted.
+    Of a dry run, `moves` are what the import would do to the accounts, the largest first, and `done` the rows that it
+    would get through. `error` is what kept the rows behind those that were decided from being read, or, after a dry
+    run, what would keep all of them from being posted.
     """
 
     receipt: dict[str, Any]
     tally: Tally
     earlier: list[dict[str, Any]]
     moves: list[Move] = field(default_factory=list)
+    done: int = 0
     error: errors.LedgerError | None = None
 
 
@@ -57,9 +59,8 @@ def run(
 
     with _no_collector():
         if options.dry_run:
-            unlimited = replace(job, options=replace(options, rejects_max=None))  # it finds them all
-            receipt, tally, moves = import_at_once.rehearse(unlimited)
-            return Result({**receipt, "id": None, "status": "dry-run"}, tally, earlier, moves, unwanted)
+            would = import_rehearsal.rehearse(job, wanted=unwanted is None)
+            return Result(would.receipt, would.tally, earlier, would.moves, would.done, unwanted)
         ended = import_in_pieces.post(job, options.commit_every) if options.commit_every else import_at_once.post(job)
     [receipt] = books.database.read(reports.imports, books.ledger, ended.import_id)
     return Result(receipt, ended.tally, earlier, error=ended.error)

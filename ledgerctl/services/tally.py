@@ -112,7 +112,8 @@ class Tally:
 
 def _rejected(refused: Refused) -> Rejected:
     error = errors.by_code(refused.reason)(**refused.details)
-    return Rejected(refused.request.import_row or 0, _field(refused), error.code, str(error), error.advice)
+    request = refused.request
+    return Rejected(request.import_row or 0, _field(refused), error.code, str(error), error.advice, request.key)
 
 
 def _field(refused: Refused) -> str | None:

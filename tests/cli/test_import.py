@@ -377,10 +377,11 @@ def test_an_import_that_gives_up_says_where_and_how_to_go_on(funded: Command, wr
     done = funded("import", file, "--skip-rejects", "--commit-every", "10", "--max-rejects", "3")
 
     assert done.code == Exit.REFUSED
-    assert "gave up after row 20, since more than 3 are rejected; 16 were posted and 0 had been" in done.err
-    assert "the same command with a higher --max-rejects goes on with the rows behind" in done.err
+    assert "gave up after row 20, since more than 3 are rejected; 16 posted now, 0 before" in done.err
+    assert "with a higher --max-rejects the same command posts the rest" in done.err
     at_once = funded("import", file, "--skip-rejects", "--max-rejects", "3")
     assert "gave up after row 100, since more than 3 are rejected; nothing was posted" in at_once.err
+    assert "with a higher --max-rejects the same command posts the rest" in at_once.err
     again = json.loads(funded("-o", "json", "import", file, "--skip-rejects", "--max-rejects", "20").out)
     assert (again["posted"], again["replayed"], again["rejected"]) == (64, 16, 20)
 
@@ -388,7 +389,38 @@ def test_an_import_that_gives_up_says_where_and_how_to_go_on(funded: Command, wr
 def test_rejected_rows_are_named_by_their_file_even_if_no_row_could_be_posted(funded: Command, write: Write) -> None:
     done = funded("import", write("from,to,amount\nbank,nosuch,1\n"), "--skip-rejects")
 
-    assert "hint: mend the rows in in.csv.rejects.csv and import that file" in done.err
+    hint = "mend the rows in in.csv.rejects.csv, whose keys stay as they are, and import that file"
+    assert f"nothing was posted\ncode: ROWS_REJECTED\nhint: {hint}\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "consequence", "posted"),
+    [
+        ([], "nothing would be posted", 0),
+        (["--skip-rejects"], "they would be left out", 8),
+        (
+            ["--skip-rejects", "--max-rejects", "1"],
+            "it would give up, since more than 1 are rejected: nothing would",
+            0,
+        ),
+        (["--commit-every", "2"], "only the first 4 rows would be posted", 4),
+        (
+            ["--skip-rejects", "--max-rejects", "1", "--commit-every", "4"],
+            "it would give up, since more than 1 are rejected: only the first 8 rows would be posted",
+            6,
+        ),
+    ],
+)
+def test_a_dry_run_says_what_rejected_rows_would_lead_to(
+    funded: Command, write: Write, options: list[str], consequence: str, posted: int
+) -> None:
+    rows = "".join(f"bank,{'nosuch' if row in (4, 7) else 'bob'},0.01\n" for row in range(10))
+
+    done = funded("import", write(f"from,to,amount\n{rows}"), "--dry-run", *options)
+
+    assert consequence in done.err
+    assert f"dry-run: {posted} posted, 0 replayed, 2 rejected" in done.out
+    assert ("bob: " in done.err) == (posted > 0)
 
 
 def test_the_file_again_does_not_overwrite_rejected_rows_that_are_being_mended(

@@ -201,9 +201,19 @@ def test_options_stand_in_for_missing_columns(given: Give) -> None:
 
 
 def test_an_empty_part_of_a_template_is_a_bad_row(given: Give) -> None:
-    [row] = rows(given("from,to,amount,bank\nbank,alice,1,\n"), columns={"to": "b:{bank}:{to}"})
+    [row] = rows(given("from,to,amount,bank,key\nbank,alice,1,,k\n"), columns={"to": "b:{bank}:{to}"})
 
-    assert row == Rejected(1, "to", "BAD_TEXT", "the column 'bank' is empty")
+    assert row == Rejected(1, "to", "BAD_TEXT", "the column 'bank' is empty", "", "k")
+
+
+def test_a_row_that_cannot_be_read_has_its_key_if_that_can_be_told(given: Give) -> None:
+    keyed = "from,to,amount,key\nbank,alice,x,k\nbank,alice,x,\nbank,alice,x,a\x1fb\nbank,alice,1\n"
+    assert [row.key for row in rows(given(keyed))] == ["k", None, None, None]
+
+    derived = b"from,to,amount\nbank,alice,x\nbank\n"
+    assert [row.key for row in rows(given(derived.decode()))] == [
+        derived_key(sha256(derived).digest(), n) for n in (1, 2)
+    ]
 
 
 def test_a_file_that_changed_between_the_passes_is_refused(given: Give) -> None:

@@ -28,7 +28,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.pool import NullPool
 
-from ledgerctl.core.model import Kind, Leg, NewAccount, Side, request
+from ledgerctl.core.model import Kind, Leg, NewAccount, Side
+from ledgerctl.core.requesting import request
 from ledgerctl.db import migrate
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.schema import XID8, metadata

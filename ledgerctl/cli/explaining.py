@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ledgerctl.cli import files
-from ledgerctl.core.model import Rejected
+from ledgerctl.core.rows import Rejected
 
 if TYPE_CHECKING:
     from ledgerctl.cli.invocation import Invocation

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ledgerctl.cli.invocation import Invocation
     from ledgerctl.cli.options import Given
     from ledgerctl.config import ImportMap
-    from ledgerctl.core.model import Rejected
+    from ledgerctl.core.rows import Rejected
     from ledgerctl.formats.dialect import Dialect
     from ledgerctl.formats.records import Input
 

@@ -94,9 +94,9 @@ class Invocation:
     @property
     def who(self) -> str:
         """The actor that the audit log names."""
-        from ledgerctl.core import model
+        from ledgerctl.core import texts
 
-        return model.plain_text("actor", self.configuration.settings.ledger.actor or _user())
+        return texts.plain_text("actor", self.configuration.settings.ledger.actor or _user())
 
     def read(self, question: Callable[Concatenate[Connection, int, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of a report about this ledger."""
@@ -104,10 +104,10 @@ class Invocation:
 
     def key(self, given: str | None) -> str:
         """The caller's key, or a new one, which stands on stderr before anything is sent."""
-        from ledgerctl.core import model
+        from ledgerctl.core import texts
 
         if given is not None:
-            return model.idempotency_key(given)
+            return texts.idempotency_key(given)
         key = str(uuid7())
         self.note(f"idempotency key: {key}")
         return key

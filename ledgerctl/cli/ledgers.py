@@ -22,12 +22,12 @@ def register(root: typer.Typer) -> None:
 @ledger.command("create", epilog=output.exits(Exit.USAGE))
 def create_ledger(context: Context, name: Annotated[str, typer.Argument(help="For example eu.")]) -> None:
     """Create a ledger. Creating it again changes nothing."""
-    from ledgerctl.core import model
+    from ledgerctl.core import texts
     from ledgerctl.services import accounts, books
 
     books.require_schema(context.obj.database)
     created = accounts.create_ledger(
-        context.obj.database, model.account_code(name), context.obj.who, context.obj.request_id
+        context.obj.database, texts.account_code(name), context.obj.who, context.obj.request_id
     )
     context.obj.show({"ledger": name, "created": created}, ("ledger", "created"))
 

@@ -58,7 +58,7 @@ def transfer(
 ) -> None:
     """Move money from FROM to TO. Repeating it with the same key changes nothing."""
     from ledgerctl.cli.pairs import pairs
-    from ledgerctl.core import model, money
+    from ledgerctl.core import money, requesting, texts
     from ledgerctl.ids import uuid7
     from ledgerctl.services import payments
 
@@ -66,11 +66,11 @@ def transfer(
     value, named = money.parse_with_currency(amount)
     if named and currency and named != currency:
         raise BadUsage(detail=f"the amount says {named} and the argument {currency}")
-    request = model.transfer(
+    request = requesting.transfer(
         uuid7(),
         context.obj.key(key),
-        model.account_code(source),
-        model.account_code(target),
+        texts.account_code(source),
+        texts.account_code(target),
         value,
         money.currency_code(named or currency) if named or currency else None,
         description=description,

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 
-from ledgerctl.core import model, money
-from ledgerctl.core.model import FLOORED, AccountType, NewAccount, Rejected
+from ledgerctl.core import money, texts
+from ledgerctl.core.model import FLOORED, AccountType, NewAccount
+from ledgerctl.core.rows import Rejected
 from ledgerctl.errors import BadFile, BadText, LedgerError, TooManyDecimals, UnknownCurrency
 from ledgerctl.formats.bad_rows import misfit, unreadable
 from ledgerctl.formats.columns import EmptyColumn, cell
@@ -23,7 +24,7 @@ def new_account(
 ) -> NewAccount:
     """An account from texts, with the defaults of its type. BadCode, BadText, BadAmount, UnknownCurrency."""
     with _of("code"):
-        code = model.account_code(given["code"] or "")
+        code = texts.account_code(given["code"] or "")
     currency = given["currency"] or ""
     if currency not in exponents:
         raise UnknownCurrency(currency=money.shown(currency), field="currency")
@@ -45,10 +46,10 @@ def new_account(
         type=kind,
         currency=currency,
         exponent=exponent,
-        name=model.plain_text("name", name) if name else None,
+        name=texts.plain_text("name", name) if name else None,
         min_balance=floor,
         max_balance=ceiling,
-        metadata=None if metadata is None else model.checked_metadata(metadata),
+        metadata=None if metadata is None else texts.checked_metadata(metadata),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledgerctl.core.model import Rejected
+from ledgerctl.core.rows import Rejected
 from ledgerctl.errors import BadText, LedgerError
 from ledgerctl.formats.columns import EmptyColumn
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 from uuid import UUID
 
-from ledgerctl.core import model, money
+from ledgerctl.core import money, requesting, texts
 from ledgerctl.core.model import Kind, Leg, Request, Side
 from ledgerctl.errors import BadFile
 
@@ -33,7 +33,7 @@ def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str | N
             raise BadFile(file=name, problem=f"{field} must be a string")
     given = shape.get("idempotency_key")
     if given is not None:
-        model.idempotency_key(given)
+        texts.idempotency_key(given)
     metadata = shape.get("metadata")
     if metadata is not None and not _is_flat(metadata):
         raise BadFile(file=name, problem="metadata must be an object of strings")
@@ -41,7 +41,7 @@ def read(name: str, content: bytes, transaction_id: UUID, key: Callable[[str | N
     if not isinstance(entries, list):
         raise BadFile(file=name, problem="entries must be a list")
 
-    return model.request(
+    return requesting.request(
         transaction_id,
         key(given),
         Kind.JOURNAL,
@@ -95,7 +95,7 @@ def _leg(name: str, number: int, entry: Any) -> Leg:
     if not isinstance(amount, str):
         raise bad(f'{side} must be a string such as "12.50", not a number')
     code = None if currency is None else money.currency_code(currency)
-    return Leg(model.account_code(account), side, money.parse(amount), code)
+    return Leg(texts.account_code(account), side, money.parse(amount), code)
 
 
 def _is_flat(metadata: Any) -> bool:

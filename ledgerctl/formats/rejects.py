@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
-from ledgerctl.core.model import Rejected, Survey
+from ledgerctl.core.rows import Rejected, Survey
 from ledgerctl.errors import BadUsage
 from ledgerctl.formats.dialect import PLAIN, Dialect
 

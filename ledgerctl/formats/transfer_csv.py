@@ -17,8 +17,9 @@ from operator import itemgetter
 from typing import cast
 from uuid import UUID
 
-from ledgerctl.core import model, money
-from ledgerctl.core.model import Chunk, Rejected, Request, Survey, derived_prefix
+from ledgerctl.core import money, requesting, texts
+from ledgerctl.core.model import Request
+from ledgerctl.core.rows import Chunk, Rejected, Survey, derived_prefix
 from ledgerctl.errors import BadAmount, BadFile, BadText, BadTime, LedgerError
 from ledgerctl.formats.bad_rows import misfit, unreadable
 from ledgerctl.formats.columns import Cell, Column, EmptyColumn, cell, is_template
@@ -73,7 +74,7 @@ class TransferFile:
                 _sum(sums, source, amount, currency, self.dialect, whole)
         digests = records.digests()
         sha256 = digests[-1]
-        keyed, codes = getters[KEY] is not _nothing, frozenset(filter(model.is_account_code, filter(None, accounts)))
+        keyed, codes = getters[KEY] is not _nothing, frozenset(filter(texts.is_account_code, filter(None, accounts)))
         reader = _Reader(getters, width, keyed, dict(zip(codes, codes, strict=True)), sha256, self.dialect)
         read = [row for one in sample.rows for row in reader.requests([one.row], one.number)]
         return Survey(
@@ -189,7 +190,7 @@ class _Reader:
             or not all(map(money.is_currency_code, set(currencies) - {""}))
         ):
             return None
-        return model.transfers(
+        read = requesting.Columns(
             ids,
             keys if self.keyed else [derived_key(self.sha256, number) for number in numbers],
             cast(list[str], sources),
@@ -199,9 +200,9 @@ class _Reader:
             _or_none(descriptions),
             _or_none(references),
             times,
-            self.import_id,
             numbers,
         )
+        return requesting.transfers(read, self.import_id)
 
     def _row(self, row: list[str], number: int, new_id: UUID) -> Request | Rejected:
         if len(row) != self.width:
@@ -217,18 +218,18 @@ class _Reader:
         if not self.keyed:
             return derived_key(self.sha256, number)
         try:
-            return model.idempotency_key(self.getters[KEY](row) or "") if len(row) == self.width else None
+            return texts.idempotency_key(self.getters[KEY](row) or "") if len(row) == self.width else None
         except (EmptyColumn, BadText):
             return None
 
-    def _request(self, texts: Sequence[str | None], number: int, new_id: UUID) -> Request | Rejected:
-        source, target, written, currency, key, description, reference, effective_at = texts
+    def _request(self, cells: Sequence[str | None], number: int, new_id: UUID) -> Request | Rejected:
+        source, target, written, currency, key, description, reference, effective_at = cells
         field: str | None
         try:
             field = "from"
-            source = model.account_code(source or "")
+            source = texts.account_code(source or "")
             field = "to"
-            target = model.account_code(target or "")
+            target = texts.account_code(target or "")
             field = "amount"
             amount = money.parse(self.dialect.amount(written or ""))
             field = "currency"
@@ -240,7 +241,7 @@ class _Reader:
                     raise BadText(field="idempotency_key", problem="it is empty")
                 key = derived_key(self.sha256, number)
             field = None
-            return model.transfer(
+            return requesting.transfer(
                 new_id,
                 key,
                 source,

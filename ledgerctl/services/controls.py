@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ledgerctl.core import money
-from ledgerctl.core.model import DERIVED, Survey, derived_prefix
+from ledgerctl.core.rows import DERIVED, Survey, derived_prefix
 from ledgerctl.db import accounts, imports, journal
 from ledgerctl.db.connection import Connection
 

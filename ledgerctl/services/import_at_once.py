@@ -17,8 +17,9 @@ from itertools import chain, islice, repeat
 from typing import NamedTuple
 
 from ledgerctl.core.decision import Decision, Facts, decide
-from ledgerctl.core.model import Account, Chunk, Earlier, Known, Stands
+from ledgerctl.core.model import Account, Earlier, Known, Stands
 from ledgerctl.core.repeats import Replays
+from ledgerctl.core.rows import Chunk
 from ledgerctl.db import imports, journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.worker import Worker

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ledgerctl.core.decision import Facts, decide
-from ledgerctl.core.model import Chunk
 from ledgerctl.core.repeats import Replays
+from ledgerctl.core.rows import Chunk
 from ledgerctl.db import audit, imports, journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import BadFile, FileChanged, LedgerError

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from ledgerctl.core.decision import Reason
 from ledgerctl.core.differences import differences
-from ledgerctl.core.model import Chunk, Earlier, Outcome, Refused, Rejected, Request, Survey
+from ledgerctl.core.model import Earlier, Outcome, Refused, Request
+from ledgerctl.core.rows import Chunk, Rejected, Survey
 from ledgerctl.db import imports, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import LedgerError

@@ -10,7 +10,8 @@ from uuid import UUID
 from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts, decide
-from ledgerctl.core.model import Original, Refused, Request, Stands, reversal
+from ledgerctl.core.model import Original, Refused, Request, Stands
+from ledgerctl.core.requesting import reversal
 from ledgerctl.db import audit, imports, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7s

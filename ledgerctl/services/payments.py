@@ -10,7 +10,8 @@ from uuid import UUID
 from ledgerctl import errors
 from ledgerctl.core.decision import Reason, decide
 from ledgerctl.core.differences import differences
-from ledgerctl.core.model import Outcome, Posted, Refused, Replayed, Request, Transaction, recorded, reversal
+from ledgerctl.core.model import Outcome, Posted, Refused, Replayed, Request, Transaction, recorded
+from ledgerctl.core.requesting import reversal
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.books import Books

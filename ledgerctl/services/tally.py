@@ -9,7 +9,8 @@ from typing import NamedTuple, cast
 from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.decision import Reason
-from ledgerctl.core.model import Account, Chunk, Outcome, Posted, Refused, Rejected
+from ledgerctl.core.model import Account, Outcome, Posted, Refused
+from ledgerctl.core.rows import Chunk, Rejected
 from ledgerctl.db.imports import Counts
 
 SHOWN_MAX = 100

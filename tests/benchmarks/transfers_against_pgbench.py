@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from ledgerctl.core import model, money
+from ledgerctl.core import money, requesting
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
 from ledgerctl.services.books import Books
@@ -56,7 +56,7 @@ def _post_for(books: Books, pairs: Iterator[tuple[str, str, str]], seconds: floa
     while (passed := time.perf_counter() - started) < seconds:
         source, target, amount = next(pairs)
         key = uuid7()
-        request = model.transfer(key, str(key), source, target, money.parse(amount), harness.CURRENCY)
+        request = requesting.transfer(key, str(key), source, target, money.parse(amount), harness.CURRENCY)
         payments.post_one(books, request)
         done += 1
     return done / passed

@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from ledgerctl.cli.app import app
-from ledgerctl.core import model, money
+from ledgerctl.core import money, requesting
 from ledgerctl.core.currencies import EXPONENTS
 from ledgerctl.formats import account_csv, records
 from ledgerctl.ids import uuid7
@@ -143,7 +143,7 @@ def seed(surroundings: dict[str, str]) -> Callable[..., None]:
         create(books, [account_csv.new_account({"currency": "EUR", **account}, EXPONENTS) for account in accounts])
         for source, target, amount, key, description in transfers:
             value = money.parse(amount)
-            post_one(books, model.transfer(uuid7(), key, source, target, value, description=description))
+            post_one(books, requesting.transfer(uuid7(), key, source, target, value, description=description))
         database.close()
 
     return put

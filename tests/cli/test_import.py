@@ -18,7 +18,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledgerctl.db.connection import Connection
 from ledgerctl.errors import Exit
 from tests.conftest import Run
 
@@ -501,26 +500,6 @@ def test_an_import_that_is_interrupted_posts_nothing_and_is_simply_started_again
     if sent == signal.SIGINT:
         again = funded("-o", "json", "import", file, LEDGERCTL_DATABASE_IMPORT_TIMEOUT_S="5")
         assert json.loads(again.out)["posted"] == rows
-
-
-def test_the_first_large_file_of_a_small_ledger_does_not_take_for_ever(
-    alone: Command, conn: Connection, write: Write
-) -> None:
-    """Statistics of a day with 20 rows must not make the checks of a large file quadratic."""
-    for code in ("bank", "alice"):
-        alone("account", "create", code, "--currency", "EUR", "--min-balance", "none")
-    alone("import", write("from,to,amount\n" + "bank,alice,1\n" * 20))
-    conn.execute("ANALYZE")  # as autovacuum does, and after a large import that was killed too
-
-    rows = 20_000
-    started = time.monotonic()
-    done = alone(
-        "-o", "json", "import", write("from,to,amount\n" + "bank,alice,1\n" * rows), "--again",
-        LEDGERCTL_DATABASE_IMPORT_TIMEOUT_S="5",
-    )  # fmt: skip
-
-    assert json.loads(done.out)["posted"] == rows
-    assert time.monotonic() - started < 15
 
 
 def _wait_until_it_writes(conninfo: str, pid: int) -> None:

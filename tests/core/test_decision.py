@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from ledgerctl import errors
-from ledgerctl.core import model
+from ledgerctl.core import requesting
 from ledgerctl.core.decision import Decision, Facts, Reason, decide
 from ledgerctl.core.model import Account, Kind, Known, Leg, Original, Posted, Refused, Replayed, Request, Side, Standing
 from ledgerctl.core.repeats import Replays
@@ -59,7 +59,7 @@ def request(
     legs: Sequence[tuple[str, Side, str, str | None]], key: str = "k", kind: Kind = Kind.JOURNAL, **other: Any
 ) -> Request:
     made = [Leg(code, side, Decimal(amount), currency) for code, side, amount, currency in legs]
-    return model.request(UUID(int=abs(hash((key, str(legs)))) % 2**128), key, kind, made, **other)
+    return requesting.request(UUID(int=abs(hash((key, str(legs)))) % 2**128), key, kind, made, **other)
 
 
 def transfer(
@@ -82,7 +82,7 @@ ORIGINALS = {one.id: one for one in (PAID, REVERSED, REVERSAL, THREE_LEGS)}
 
 def reverse(original: Original, amount: str | None = None, key: str = "k") -> Request:
     part = None if amount is None else Decimal(amount)
-    return model.reversal(UUID(int=77), key, original, part, None)
+    return requesting.reversal(UUID(int=77), key, original, part, None)
 
 
 def facts(*known: Known, **accounts: Account) -> Facts:

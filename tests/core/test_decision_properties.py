@@ -13,7 +13,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledgerctl.core import decision, model
+from ledgerctl.core import decision, requesting
 from ledgerctl.core.decision import Facts, decide
 from ledgerctl.core.model import Account, Kind, Known, Leg, Outcome, Posted, Refused, Replayed, Request, Side, Standing
 
@@ -49,13 +49,15 @@ keys = st.sampled_from([f"key-{number}" for number in range(12)])
 def transfers(draw: st.DrawFn) -> Request:
     source, target = draw(st.lists(st.sampled_from(CODES), min_size=2, max_size=2, unique=True))
     currency = draw(st.sampled_from([None, None, "EUR", "EUR", "JPY"]))
-    return model.transfer(UUID(int=draw(st.integers(1, 2**64))), draw(keys), source, target, draw(amounts), currency)
+    return requesting.transfer(
+        UUID(int=draw(st.integers(1, 2**64))), draw(keys), source, target, draw(amounts), currency
+    )
 
 
 @st.composite
 def journals(draw: st.DrawFn) -> Request:
     some = draw(st.lists(legs, max_size=4))
-    return model.request(UUID(int=draw(st.integers(1, 2**64))), draw(keys), Kind.JOURNAL, some)
+    return requesting.request(UUID(int=draw(st.integers(1, 2**64))), draw(keys), Kind.JOURNAL, some)
 
 
 @st.composite

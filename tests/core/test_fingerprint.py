@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerctl.core import model
+from ledgerctl.core import requesting
 from ledgerctl.core.fingerprint import fingerprint, transfers
 from ledgerctl.core.model import Leg, Side
 from ledgerctl.formats.transfer_csv import derived_key
@@ -82,7 +82,7 @@ def test_a_request_carries_the_fingerprint_of_what_was_sent() -> None:
     sent = vector["payload"]
     (source, _, amount, currency), (target, *_) = sent["legs"]
 
-    request = model.transfer(
+    request = requesting.transfer(
         UUID(int=1), "k", source, target, Decimal(amount), currency, effective_at=sent["effective_at"]
     )
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledgerctl.core.model import Kind, Leg, NewAccount, Side, request
+from ledgerctl.core.model import Kind, Leg, NewAccount, Side
+from ledgerctl.core.requesting import request
 from ledgerctl.db import checks
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7

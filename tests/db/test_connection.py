@@ -15,7 +15,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledgerctl import config, errors
-from ledgerctl.core.model import NewAccount, transfer
+from ledgerctl.core.model import NewAccount
+from ledgerctl.core.requesting import transfer
 from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.ids import uuid7

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from ledgerctl.core.model import Kind, Leg, NewAccount, Side, request
+from ledgerctl.core.model import Kind, Leg, NewAccount, Side
+from ledgerctl.core.requesting import request
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from ledgerctl.core.model import NewAccount, Rejected
+from ledgerctl.core.model import NewAccount
+from ledgerctl.core.rows import Rejected
 from ledgerctl.errors import BadAmount, BadFile, BadText, TooManyDecimals, UnknownCurrency
 from ledgerctl.formats import account_csv
 from ledgerctl.formats.dialect import PLAIN, Dialect

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from ledgerctl.core.model import Rejected, Request
+from ledgerctl.core.model import Request
+from ledgerctl.core.rows import Rejected
 from ledgerctl.errors import BadFile
 from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.records import Input, Records

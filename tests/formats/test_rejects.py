@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ledgerctl.core.model import Rejected, Request, Survey
+from ledgerctl.core.model import Request
+from ledgerctl.core.rows import Rejected, Survey
 from ledgerctl.errors import BadUsage
 from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import open_input

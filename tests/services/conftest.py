@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledgerctl.core import model
+from ledgerctl.core import requesting
 from ledgerctl.core.model import NewAccount, Request
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7
@@ -23,7 +23,7 @@ def new(
 
 
 def transfer(source: str, target: str, amount: str, key: str = "", **extras: Any) -> Request:
-    return model.transfer(uuid7(), key or str(uuid7()), source, target, Decimal(amount), **extras)
+    return requesting.transfer(uuid7(), key or str(uuid7()), source, target, Decimal(amount), **extras)
 
 
 def balances(conn: Connection) -> dict[str, Decimal]:

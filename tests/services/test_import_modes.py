@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ledgerctl import errors
-from ledgerctl.core.model import Chunk, Rejected, Survey
+from ledgerctl.core.rows import Chunk, Rejected, Survey
 from ledgerctl.db import journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from ledgerctl import errors
-from ledgerctl.core import model
+from ledgerctl.core import model, requesting
 from ledgerctl.core.model import Kind, Leg, Request, Side
 from ledgerctl.db import reports
 from ledgerctl.db.connection import Connection
@@ -26,7 +26,7 @@ def credit(code: str, amount: str, currency: str | None = None) -> Leg:
 
 
 def journal(*legs: Leg, key: str = "j") -> Request:
-    return model.request(uuid7(), key, Kind.JOURNAL, legs)
+    return requesting.request(uuid7(), key, Kind.JOURNAL, legs)
 
 
 def test_a_journal_of_many_legs_moves_them_all(funded: Books, conn: Connection) -> None:
@@ -154,7 +154,7 @@ def test_two_reversals_of_one_transaction_in_a_batch_are_one(funded: Books, conn
     original = model.Original(posted.id, posted.kind, (debit("alice", "3", "EUR"), credit("bob", "3", "EUR")), None)
 
     outcomes = payments.post(
-        funded, [model.reversal(uuid7(), key, original, None, None) for key in ("one", "two", "one")]
+        funded, [requesting.reversal(uuid7(), key, original, None, None) for key in ("one", "two", "one")]
     )
 
     assert [type(outcome) for outcome in outcomes] == [model.Posted, model.Refused, model.Replayed]

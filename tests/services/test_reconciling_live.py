@@ -12,7 +12,7 @@ from threading import Event
 
 import pytest
 
-from ledgerctl.core import model
+from ledgerctl.core import requesting
 from ledgerctl.core.model import Kind, Leg, Side
 from ledgerctl.db import checks
 from ledgerctl.db.connection import Connection
@@ -40,7 +40,7 @@ def lived_in(funded: Books) -> Books:
         Leg("carol", Side.CREDIT, Decimal(8), None),
         Leg("bob", Side.CREDIT, Decimal(1), None),
     ]
-    split = payments.post_one(funded, model.request(uuid7(), "split", Kind.JOURNAL, legs)).transaction
+    split = payments.post_one(funded, requesting.request(uuid7(), "split", Kind.JOURNAL, legs)).transaction
     paid = payments.post_one(funded, transfer("bob", "carol", "20", "paid")).transaction
     payments.reverse(funded, uuid7(), "undo", split.id, None, None)
     payments.reverse(funded, uuid7(), "undo-part", paid.id, Decimal("0.01"), None)

@@ -1,4 +1,4 @@
-"""After an import that was rolled back, the planner may believe that a large table is empty: posting must not mind.
+"""What the planner believes of the tables may be far from what they hold: posting must not mind.
 
 Counted is what was read of the tables and their indexes. The wrong index reads the whole ledger for every key.
 """
@@ -27,22 +27,36 @@ READ = """
     SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s))
            + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY(%(tables)s))
 """
-READ_A_TRANSFER_MAX = 30
-"""Seen: 5 to 9."""
+READ_A_TRANSFER_MAX = 60
+"""Seen: 5 to 13, and 24 to 31 with all that reconcile reads. The wrong plan reads thousands."""
 
 
-@pytest.fixture
-def misled(books: Books, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> Books:
-    """Accounts that may owe, and tables of many pages in which the planner believes no row."""
+@pytest.fixture(params=["that many pages hold no row", "that there are twenty rows"])
+def misled(request: pytest.FixtureRequest, books: Books, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> Books:
+    """Accounts that may owe, and a planner that believes something else than what it will meet."""
     monkeypatch.setattr(import_at_once, "CHUNK", 500)
     accounts.create(books, [new(code(number), floor=None) for number in range(ACCOUNTS)])
+    rows, pages = (_emptied if request.param == "that many pages hold no row" else _small)(books, conn)
+    believed = {name: (rows, pages) for name, rows, pages in conn.execute(BELIEVED, [list(TABLES)]).fetchall()}
+    assert believed["transactions"][0] == rows
+    assert believed["transactions"][1] >= pages
+    return books
+
+
+def _emptied(books: Books, conn: Connection) -> tuple[int, int]:
+    """As a large import leaves the tables that was rolled back."""
     importing.run(books, file(), lambda *_: None, options=Options(dry_run=True))
     for table in TABLES:
         conn.execute(f"VACUUM (TRUNCATE false, ANALYZE) {table}".encode())
-    believed = {name: (rows, pages) for name, rows, pages in conn.execute(BELIEVED, [list(TABLES)]).fetchall()}
-    assert believed["transactions"][0] == 0
-    assert believed["transactions"][1] > 50
-    return books
+    return 0, 50
+
+
+def _small(books: Books, conn: Connection) -> tuple[int, int]:
+    """As autovacuum finds a ledger on its first day."""
+    for number in range(20):
+        payments.post_one(books, transfer(code(0), code(1), "1.00", f"first-{number}"))
+    conn.execute("ANALYZE")
+    return 20, 1
 
 
 def code(number: int) -> str:

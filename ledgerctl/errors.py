@@ -356,11 +356,14 @@ class DatabaseUnavailable(LedgerError):
 
 
 class Busy(LedgerError):
-    """Retries are spent: locks, deadlocks or lost races. Nothing was posted."""
+    """Retries are spent: locks, deadlocks or lost races. Nothing was posted.
+
+    `holder` is who held the lock last: {account, pid, application, state, seconds}, or None where that is not known.
+    """
 
     code = "TRY_AGAIN"
     exit_code = Exit.TRY_AGAIN
-    message = "gave up after {attempts} attempts, none of which changed anything: {detail}"
+    message = "gave up after {waited_s} s and {attempts} attempts, none of which changed anything: {detail}"
     hint = "run the same command again with the same key"
 
 

@@ -83,7 +83,8 @@ class Invocation:
         from ledgerctl.db.connection import Database
 
         self.configuration.require_database()
-        return Database.of(self.configuration, f"ledgerctl {self.command} {os.getpid()}@{socket.gethostname()}"[:63])
+        application = f"ledgerctl {self.command} {os.getpid()}@{socket.gethostname()}"[:63]
+        return Database.of(self.configuration, application, self.note)
 
     @cached_property
     def books(self) -> Books:

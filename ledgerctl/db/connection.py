@@ -25,7 +25,10 @@ from psycopg.rows import TupleRow
 from ledgerctl import errors
 from ledgerctl.config import Configuration
 from ledgerctl.config import Database as Settings
-from ledgerctl.db import constraints, embedded
+from ledgerctl.db import embedded, locks
+from ledgerctl.db.answers import LATER_S, WatchedConnection
+from ledgerctl.db.locks import Holder
+from ledgerctl.db.outcomes import Spent, may_retry, refused_by_server, translated, words
 
 Connection = psycopg.Connection[TupleRow]
 P = ParamSpec("P")
@@ -41,16 +44,6 @@ SETTINGS = """
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _WAIT_MIN_S, _WAIT_MAX_S = 0.01, 0.5
-_LOST_RACES = frozenset(
-    {
-        constraints.IDEMPOTENCY_KEY,
-        constraints.REVERSED_ONCE,
-        constraints.ACCOUNT_CODE,
-        constraints.LEDGER_NAME,
-        constraints.CURRENCY_CODE,
-    }
-)
-_RETRIED = (pg.SerializationFailure, pg.DeadlockDetected)
 
 
 class Limits(NamedTuple):
@@ -76,11 +69,20 @@ class Database:
     directory: Path | None
     """Where the embedded server keeps its data; None for any other server."""
     application: str = "ledgerctl"
-    _open: Connection | None = field(default=None, repr=False)
+    told: Callable[[str], None] = lambda _sentence: None
+    """Told what the operator should know while he waits, or beside the answer."""
+    in_doubt: bool = False
+    """Whether the last transaction's COMMIT was handed over, and not refused: it may be, or surely is, committed."""
+    _open: WatchedConnection | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, configuration: Configuration, application: str = "ledgerctl") -> Database:
-        return cls(configuration.settings.database, configuration.embedded_directory, application)
+    def of(
+        cls,
+        configuration: Configuration,
+        application: str = "ledgerctl",
+        told: Callable[[str], None] = lambda _sentence: None,
+    ) -> Database:
+        return cls(configuration.settings.database, configuration.embedded_directory, application, told)
 
     @property
     def conninfo(self) -> str:
@@ -97,7 +99,7 @@ class Database:
         limit_ms = self.settings.import_timeout_s * 1000
         return Limits(limit_ms, limit_ms, max(self.settings.idle_timeout_ms, 60_000))
 
-    def connect(self) -> Connection:
+    def connect(self) -> WatchedConnection:
         """The open connection, or a new one. Starts the embedded server if it is down. DatabaseUnavailable."""
         if self._open is None or self._open.closed:
             self._open = self._connect()
@@ -139,7 +141,7 @@ class Database:
         try:
             return question(self.connect(), *args, **kwargs)
         except psycopg.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def snapshot(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, all statements in one snapshot."""
@@ -153,25 +155,25 @@ class Database:
 
         return self.read(asked, *args, **kwargs)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> WatchedConnection:
         try:
             return self._dial()
         except psycopg.ProgrammingError:  # its words may hold the password
             raise errors.BadConfig(detail="database.url is neither a PostgreSQL URL nor embedded:DIR") from None
         except psycopg.OperationalError as error:
             if self.directory is None:
-                raise errors.DatabaseUnavailable(detail=_without_secrets(_words(error), self.settings.url)) from error
+                raise errors.DatabaseUnavailable(detail=_without_secrets(words(error), self.settings.url)) from error
         embedded.start(self.directory, run_as=self.settings.embedded_user)
         try:
             return self._dial()
         except psycopg.OperationalError as error:
-            raise errors.DatabaseUnavailable(detail=_words(error)) from error
+            raise errors.DatabaseUnavailable(detail=words(error)) from error
 
-    def _dial(self) -> Connection:
+    def _dial(self) -> WatchedConnection:
         # libpq takes these two from the environment only. Times and dates then read the same whoever runs us, also
         # through a pooler, which forwards them where it would refuse startup options.
         os.environ.update(PGTZ="UTC", PGDATESTYLE="ISO")
-        conn: Connection = psycopg.connect(
+        conn = WatchedConnection.connect(
             self.conninfo,
             autocommit=True,
             connect_timeout=self.settings.connect_timeout_s,
@@ -187,31 +189,41 @@ class Database:
     ) -> T:
         """One attempt. `limits` are given by those who cannot use a pipeline."""
         conn = self.connect()
+        conn.limit_s = _answer_s(limits or self.limits)
         sent = False
+        warnings: list[str] = []
+
+        def heard(notice: pg.Diagnostic) -> None:
+            if notice.severity_nonlocalized == "WARNING":
+                warnings.append(notice.message_primary or "")
+
+        conn.add_notice_handler(heard)
         try:
             if limits is None:
                 with conn.pipeline():
                     _begin(conn, self.limits)
                     result = work(conn, *args, **kwargs)
-                    sent = True
+                    sent = self.in_doubt = True
                     commit = conn.execute("COMMIT")
             else:
                 _begin(conn, limits)
                 result = work(conn, *args, **kwargs)
-                sent = True
+                sent = self.in_doubt = True
                 commit = conn.execute("COMMIT")
-        except psycopg.errors.PipelineAborted as error:  # the work kept an error to itself: nothing was committed
+        except pg.PipelineAborted as error:  # the work kept an error to itself: nothing was committed
+            self.in_doubt = False
             raise errors.DatabaseRefused(detail="a statement failed and COMMIT was skipped") from error
         except psycopg.Error as error:
-            raise _Failed(error, unknown=sent and not _refused_by_server(error)) from error
-        except (KeyboardInterrupt, SystemExit) as stop:
-            if sent:
-                raise errors.OutcomeUnknown(detail="interrupted while the commit was on its way") from stop
-            raise
+            raise _Failed(error, unknown=sent and not refused_by_server(error)) from error
         finally:
+            conn.remove_notice_handler(heard)
             self._settle(conn)
+            conn.limit_s = None
         if commit.statusmessage != "COMMIT":
+            self.in_doubt = False
             raise errors.DatabaseRefused(detail=f"COMMIT was answered by {commit.statusmessage}")
+        for warning in warnings:  # the wait for a standby was cut short
+            self.told(f"committed on this server, but: {warning}")
         return result
 
     def _settle(self, conn: Connection) -> None:
@@ -232,14 +244,34 @@ class _Failed(Exception):
         self.unknown = unknown
 
 
+def _answer_s(limits: Limits) -> float | None:
+    """The server ends a statement that takes too long, but not a COMMIT; and it may itself stand still."""
+    return limits.statement_ms / 1000 + LATER_S if limits.statement_ms else None
+
+
 def _begin(conn: Connection, limits: Limits) -> None:
     conn.execute(BEGIN)
     conn.execute(SETTINGS, [str(limits.lock_ms), str(limits.statement_ms), str(limits.idle_ms)])
 
 
 def _retry(database: Database, attempt: Callable[[], T], deadline_s: float) -> T:
-    """Attempts until one answers. Waits for locks go on until the deadline; other failures have a number of tries."""
-    deadline = time.monotonic() + deadline_s
+    """Attempts until one answers. OutcomeUnknown when it is interrupted after a COMMIT was handed over."""
+    database.in_doubt = False
+    try:
+        return _attempts(database, attempt, deadline_s)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if not database.in_doubt:
+            raise
+        raise errors.OutcomeUnknown(detail="interrupted while the commit was on its way") from stop
+
+
+def _attempts(database: Database, attempt: Callable[[], T], deadline_s: float) -> T:
+    """Waits for locks go on until the deadline; other failures have a number of tries.
+
+    Whether a transaction was committed is asked longer than the server lets a lost one hold its locks.
+    """
+    settings, started = database.settings, time.monotonic()
+    settle_s = (settings.idle_timeout_ms + settings.lock_timeout_ms) / 1000
     unknown = False
     tries = 0
     while True:
@@ -247,53 +279,31 @@ def _retry(database: Database, attempt: Callable[[], T], deadline_s: float) -> T
         try:
             return attempt()
         except _Failed as failed:
-            unknown = unknown or failed.unknown
+            unknown = database.in_doubt = unknown or failed.unknown
             error: Exception = failed.error
-            again = failed.unknown or _may_retry(failed.error, tries, database.settings.retry_attempts)
+            again = failed.unknown or may_retry(failed.error, tries, settings.retry_attempts)
         except errors.DatabaseUnavailable as unavailable:
             if not unknown:
                 raise
             error, again = unavailable, True
-        wait = random.uniform(_WAIT_MIN_S, _WAIT_MAX_S)  # noqa: S311 - jitter, not a secret
-        if not again or time.monotonic() + wait > deadline:
+        waited_s = time.monotonic() - started
+        wait_s = random.uniform(_WAIT_MIN_S, _WAIT_MAX_S)  # noqa: S311 - jitter, not a secret
+        if not again or waited_s + wait_s > (max(deadline_s, settle_s) if unknown else deadline_s):
             if unknown:
-                raise errors.OutcomeUnknown(detail=_words(error)) from error
-            raise _translated(error, tries) from error
-        time.sleep(wait)
+                raise errors.OutcomeUnknown(detail=words(error)) from error
+            raise translated(error, Spent(tries, waited_s, _holder(database, error))) from error
+        if tries == 1 and isinstance(error, pg.LockNotAvailable) and (holder := _holder(database, error)):
+            database.told(f"waiting: {holder.words}")
+        time.sleep(wait_s)
 
 
-def _refused_by_server(error: psycopg.Error) -> bool:
-    """The severity decides, not the SQLSTATE: after a FATAL or PANIC the commit record may be on disk."""
-    return error.diag.severity_nonlocalized == "ERROR"
-
-
-def _may_retry(error: psycopg.Error, tries: int, tries_max: int) -> bool:
-    if isinstance(error, pg.LockNotAvailable):
-        return True
-    passing = isinstance(error, _RETRIED) or _lost_race(error) or not _refused_by_server(error)
-    return passing and tries < tries_max
-
-
-def _lost_race(error: Exception) -> bool:
-    """Somebody else took the key or the code a moment earlier; the next attempt sees theirs."""
-    return isinstance(error, pg.UniqueViolation) and error.diag.constraint_name in _LOST_RACES
-
-
-def _translated(error: Exception, tries: int = 1) -> Exception:
-    """What the operator has to know of a driver's error; errors of our own pass."""
-    if not isinstance(error, psycopg.Error):
-        return error
-    if isinstance(error, (*_RETRIED, pg.LockNotAvailable, pg.QueryCanceled)) or _lost_race(error):
-        return errors.Busy(attempts=tries, detail=_words(error))
-    if isinstance(error, pg.InsufficientPrivilege):
-        return errors.PermissionDenied(detail=_words(error))
-    if isinstance(error, (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction)):
-        return errors.WrongSchema(found="something else", needed="its own tables")
-    if isinstance(error, pg.ReadOnlySqlTransaction):  # a standby, or a server that was set to reading
-        return errors.DatabaseUnavailable(detail=_words(error))
-    if isinstance(error, (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError)):
-        return errors.DatabaseRefused(detail=_words(error))
-    return errors.DatabaseUnavailable(detail=_words(error))
+def _holder(database: Database, error: Exception) -> Holder | None:
+    if not isinstance(error, pg.LockNotAvailable):
+        return None
+    try:
+        return database.read(locks.holder, error.diag.context or "")
+    except errors.LedgerError:
+        return None
 
 
 def _without_secrets(words: str, url: str) -> str:
@@ -302,10 +312,3 @@ def _without_secrets(words: str, url: str) -> str:
     for part in secrets[1].split("@") if secrets else ():
         words = words.replace(part, "***") if part else words
     return words
-
-
-def _words(error: Exception) -> str:
-    """The server's own sentence on one line, without the context lines that name statements."""
-    if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return error.diag.message_primary
-    return " ".join(str(error).split()) or type(error).__name__

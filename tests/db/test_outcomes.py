@@ -6,11 +6,13 @@ Beside `test_connection.py`, which shows the mechanism on a table of its own, th
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
@@ -22,11 +24,12 @@ from psycopg.conninfo import make_conninfo
 from ledgerctl import errors
 from ledgerctl.core.decision import decide
 from ledgerctl.core.model import Posted
-from ledgerctl.db import audit, constraints, journal
+from ledgerctl.db import audit, constraints, embedded, journal, migrate
 from ledgerctl.db.connection import Connection, Database, Limits
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments, reconciling
-from ledgerctl.services.books import Books
+from ledgerctl.services.accounts import create_ledger
+from ledgerctl.services.books import Books, open_books
 from tests.conftest import database_at
 from tests.services.conftest import balances, count, new, transfer
 
@@ -334,7 +337,9 @@ def test_an_outcome_that_cannot_be_settled_is_unknown_and_the_same_request_settl
     request = transfer("bank", "alice", "5")
     name = slow_commit.info.dbname
     with (
-        closing(database_at(lending.database.conninfo, deadline_s=0.3)) as database,
+        closing(
+            database_at(lending.database.conninfo, deadline_s=0.3, lock_timeout_ms=50, idle_timeout_ms=200)
+        ) as database,
         psycopg.connect(server, autocommit=True) as outside,
         ThreadPoolExecutor(1) as threads,
     ):
@@ -362,7 +367,9 @@ def test_an_outcome_is_not_told_while_the_orphan_still_holds_the_accounts(
     """A wait for its locks that comes to nothing is not "nothing was changed"."""
     request = transfer("bank", "alice", "5")
     with (
-        closing(database_at(lending.database.conninfo, deadline_s=0.5, lock_timeout_ms=50)) as database,
+        closing(
+            database_at(lending.database.conninfo, deadline_s=0.5, lock_timeout_ms=50, idle_timeout_ms=200)
+        ) as database,
         ThreadPoolExecutor(1) as threads,
     ):
         lost = database.connect()
@@ -436,6 +443,123 @@ def test_an_interrupt_during_the_commit_leaves_the_outcome_unknown(
         mode(database, lambda inner: note(inner, "there"))
 
     assert notes(conn) == ["there"]
+
+
+def test_an_interrupt_while_a_lost_outcome_is_settled_leaves_it_unknown(
+    lending: Books, slow_commit: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two attempts, too: the first may have been committed."""
+    lost = lending.database.connect()
+
+    def cut_inside_the_commit() -> None:
+        until(lambda: waiting(slow_commit))
+        cut(lost)
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ledgerctl.db.connection.time.sleep", interrupted)
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(cut_inside_the_commit)
+        with pytest.raises(errors.OutcomeUnknown):
+            payments.post_one(lending, transfer("bank", "alice", "5"))
+        done.result()
+    let_go(slow_commit)
+
+
+# -- who is in the way -----------------------------------------------------------------------------------------------
+
+
+def test_a_lock_waited_for_in_vain_names_its_account_and_its_holder(
+    lending: Books, open_main: Callable[..., Books], conn: Connection
+) -> None:
+    told: list[str] = []
+    impatient = open_main(lock_timeout_ms=50, deadline_s=2)
+    impatient.database.told = told.append
+    conn.execute("SET application_name = 'a long report'")
+    with conn.transaction():
+        conn.execute("SELECT FROM accounts WHERE code = 'alice' FOR UPDATE")
+
+        with pytest.raises(errors.Busy) as caught:
+            payments.post_one(impatient, transfer("bank", "alice", "5"))
+
+        pid = conn.info.backend_pid
+    details = caught.value.details
+    assert details["holder"].pop("seconds") < PATIENCE_S
+    assert details["holder"] == {
+        "account": "alice", "pid": pid, "application": "a long report", "state": "idle in transaction",
+    }  # fmt: skip
+    assert details["attempts"] > 1
+    assert 0 < details["waited_s"] < PATIENCE_S
+    words = f"account 'alice' is locked by process {pid} (a long report), idle in transaction, for "
+    assert words in str(caught.value)
+    assert [sentence.startswith(f"waiting: {words}") for sentence in told] == [True]
+
+
+def test_who_waits_behind_another_for_a_row_learns_who_holds_the_accounts(
+    lending: Books, open_main: Callable[..., Books], conn: Connection
+) -> None:
+    """The server names the row to the first in the queue only."""
+    with conn.transaction(), ThreadPoolExecutor(1) as threads:
+        conn.execute("SELECT FROM accounts WHERE code = 'alice' FOR UPDATE")
+        first = threads.submit(payments.post_one, lending, transfer("bank", "alice", "5"))
+        with psycopg.connect(lending.database.conninfo) as outside:
+            until(lambda: waiting(outside))
+
+            with pytest.raises(errors.Busy) as caught:
+                payments.post_one(open_main(lock_timeout_ms=50, deadline_s=0.1), transfer("opening", "alice", "5"))
+
+        assert caught.value.details["holder"]["pid"] == conn.info.backend_pid
+        conn.execute("ROLLBACK")
+        first.result()
+
+
+def test_a_server_that_stands_still_is_not_waited_for_without_end(
+    lending: Books, open_main: Callable[..., Books], slow_commit: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped inside the COMMIT, it answers no cancel either; once it goes on, the request is found posted."""
+    monkeypatch.setattr("ledgerctl.db.answers.LATER_S", 0.2)
+    request = transfer("bank", "alice", "5")
+    impatient = open_main(statement_timeout_ms=100, lock_timeout_ms=50, idle_timeout_ms=200, deadline_s=0.1)
+    pid = impatient.database.connect().info.backend_pid
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(payments.post_one, impatient, request)
+        until(lambda: waiting(slow_commit))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(errors.OutcomeUnknown):
+                done.result()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    let_go(slow_commit)
+
+    posted_once(lending, slow_commit, payments.post_one(lending, request))
+
+
+def test_a_commit_that_no_standby_confirmed_is_told_and_not_posted_again(directory: Path) -> None:
+    told: list[str] = []
+    embedded.create(directory / "data")
+    try:
+        conninfo = embedded.conninfo(directory / "data")
+        migrate.upgrade(conninfo)
+        with (
+            closing(database_at(conninfo, statement_timeout_ms=200)) as database,
+            psycopg.connect(conninfo, autocommit=True) as conn,
+        ):
+            create_ledger(database, "main", "tests", "r")
+            books = open_books(database, "main", "tester", "r")
+            accounts.create(books, [new("bank", "asset", None), new("alice"), new("bob")])
+            database.told = told.append
+            conn.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            conn.execute("SELECT pg_reload_conf()")
+            until(lambda: conn.execute("SHOW synchronous_standby_names").fetchone() == ("nobody",))
+
+            receipt = payments.post_one(books, transfer("bank", "alice", "5"))
+
+            posted_once(books, conn, receipt)
+        assert [sentence for sentence in told if "synchronous replication" in sentence]
+    finally:
+        embedded.stop(directory / "data")
 
 
 # -- what a transaction runs under -----------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+"""A connection that does not wait for ever: a server that stands still says nothing and hangs up on nobody."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.rows import TupleRow
+
+LATER_S = 2.0
+"""So much longer than the server allows a statement we wait for its answer, and then for that of a cancel."""
+
+
+class WatchedConnection(psycopg.Connection[TupleRow]):
+    """`limit_s`: so many seconds an answer may take; None for no limit.
+
+    Then the server is asked to cancel, which also ends a COMMIT's wait for a standby. If that has no answer either, the
+    connection is closed: OperationalError.
+    """
+
+    limit_s: float | None = None
+
+    def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
+        return super().wait(gen if self.limit_s is None else self._watched(gen, self.limit_s), *args, **kwargs)
+
+    def _watched(self, gen: PQGen[RV], limit_s: float) -> PQGen[RV]:
+        deadline, cancelled = time.monotonic() + limit_s, False
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > deadline:
+                    if cancelled:
+                        self.pgconn.finish()
+                        raise psycopg.OperationalError(f"the server did not answer for {limit_s + LATER_S:.0f} s")
+                    with suppress(psycopg.Error):
+                        self.cancel_safe(timeout=LATER_S)
+                    deadline, cancelled = time.monotonic() + LATER_S, True
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: RV = end.value
+            return answer

@@ -1,0 +1,60 @@
+"""Who holds the lock that somebody waited for in vain."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg.rows import class_row
+
+if TYPE_CHECKING:
+    from ledgerctl.db.connection import Connection
+
+# Whoever has locked a row stands in it as xmax, and holds a lock on that transaction's own number.
+OF_ROW = """
+    SELECT a.code AS account, l.pid, s.application_name AS application, s.state,
+           extract(epoch FROM clock_timestamp() - s.xact_start)::float AS seconds
+    FROM accounts a
+    JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = a.xmax AND l.granted
+                       AND l.mode = 'ExclusiveLock'
+    JOIN pg_stat_activity s ON s.pid = l.pid
+    WHERE a.ctid = %s::tid
+"""
+# Where no row is known, the oldest transaction that has written to the accounts is the likeliest.
+OF_TABLE = """
+    SELECT NULL AS account, l.pid, s.application_name AS application, s.state,
+           extract(epoch FROM clock_timestamp() - s.xact_start)::float AS seconds
+    FROM pg_locks l
+    JOIN pg_stat_activity s ON s.pid = l.pid
+    JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+    WHERE l.relation = 'accounts'::regclass
+      AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') AND l.granted
+      AND l.pid <> pg_backend_pid() AND s.wait_event_type IS DISTINCT FROM 'Lock'
+    ORDER BY s.xact_start
+    LIMIT 1
+"""
+_PLACE = re.compile(r"\(\d+,\d+\)")
+
+
+class Holder(NamedTuple):
+    """A session: the account that it has locked, if that is known, and for how many seconds its transaction is open."""
+
+    account: str | None
+    pid: int
+    application: str
+    state: str
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """For example: account 'a' is locked by process 7 (ledgerctl import 99@host), idle in transaction, for 12 s."""
+        what = "the accounts are" if self.account is None else f"account '{self.account}' is"
+        return f"{what} locked by process {self.pid} ({self.application}), {self.state}, for {self.seconds:.0f} s"
+
+
+def holder(conn: Connection, context: str) -> Holder | None:
+    """Who holds the row that the server's words about a failed wait name, or else the likeliest session."""
+    cursor = conn.cursor(row_factory=class_row(Holder))
+    place = _PLACE.search(context) if "accounts" in context else None
+    found = cursor.execute(OF_ROW, [place[0]]).fetchone() if place is not None else None
+    return found or cursor.execute(OF_TABLE).fetchone()

@@ -1,7 +1,7 @@
 # Completion of ledgerctl. Made by tools/generate_completions.py; do not edit.
 _ledgerctl_commands() {
     case $1 in
-        '') echo 'init demo balance history transfer post reverse import reconcile help completion db ledger currency account transaction imports config' ;;
+        '') echo 'init demo balance history transfer post reverse resolve import reconcile help completion db ledger currency account transaction imports config' ;;
         'db') echo 'status start stop upgrade' ;;
         'ledger') echo 'create list' ;;
         'currency') echo 'add list' ;;
@@ -21,6 +21,7 @@ _ledgerctl_options() {
         'transfer') echo '--idempotency-key -i --description --reference --effective-at --metadata --dry-run -n' ;;
         'post') echo '--idempotency-key -i --dry-run -n' ;;
         'reverse') echo '--idempotency-key -i --amount --reason --dry-run -n --yes -y --confirm' ;;
+        'resolve') echo '--post --drop --yes -y --confirm' ;;
         'import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines --explain --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
         'reconcile') echo '--full' ;;
         'currency add') echo '--exponent' ;;

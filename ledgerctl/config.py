@@ -55,6 +55,12 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    directory: str = ""
+    """Where requests are kept whose outcome is not known; by default $XDG_STATE_HOME/ledgerctl."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImportMap:
     """How the files of one sender are read; `map` and `set` are fields by name, as --map and --set take them."""
 
@@ -72,14 +78,16 @@ class Settings:
     database: Database = Database()
     ledger: Ledger = Ledger()
     output: Output = Output()
+    state: State = State()
     protected: bool = False
     """Of a profile: dangerous commands then ask for its name."""
 
 
-_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output]] = {
+_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[State]] = {
     "database": Database,
     "ledger": Ledger,
     "output": Output,
+    "state": State,
 }
 
 
@@ -104,11 +112,24 @@ class Configuration:
     def embedded_directory(self) -> Path | None:
         """The directory of `embedded:DIR`; a relative one is relative to the file that says it."""
         url = self.settings.database.url
-        if not url.startswith(EMBEDDED):
-            return None
-        from_file = self.file is not None and self.origins.get("database.url", "").startswith(str(self.file))
+        return self._resolved("database.url", url.removeprefix(EMBEDDED)) if url.startswith(EMBEDDED) else None
+
+    @property
+    def state_directory(self) -> Path:
+        """Where requests are kept whose outcome is not known. BadConfig where there is no home to keep them in."""
+        named = self.settings.state.directory or os.environ.get("XDG_STATE_HOME", "")
+        if self.settings.state.directory:
+            return self._resolved("state.directory", named)
+        home = os.path.expanduser("~")  # noqa: PTH111 - Path raises without a home
+        if not named and not os.path.isabs(home):  # noqa: PTH117 - a text
+            raise BadConfig(detail="there is no home directory to keep requests in", hint="set [state] directory")
+        return Path(named or f"{home}/.local/state") / "ledgerctl"
+
+    def _resolved(self, name: str, directory: str) -> Path:
+        """A relative directory is relative to the file that says it."""
+        from_file = self.file is not None and self.origins.get(name, "").startswith(str(self.file))
         start = self.file.parent if from_file and self.file is not None else Path.cwd()
-        return (start / url.removeprefix(EMBEDDED)).resolve()
+        return (start / directory).resolve()
 
 
 def load(
@@ -195,7 +216,11 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
                 values[section][key] = _checked(f"{section}.{key}", known[key], value, origin)
                 origins[f"{section}.{key}"] = origin
     settings = Settings(
-        Database(**values["database"]), Ledger(**values["ledger"]), Output(**values["output"]), protected
+        Database(**values["database"]),
+        Ledger(**values["ledger"]),
+        Output(**values["output"]),
+        State(**values["state"]),
+        protected,
     )
     return settings, origins
 

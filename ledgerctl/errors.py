@@ -376,6 +376,13 @@ class OutcomeUnknown(LedgerError):
     hint = "run the same command again with the same key: it is posted once, whatever happened"
 
 
+class Unsettled(LedgerError):
+    code = "UNSETTLED"
+    exit_code = Exit.OUTCOME_UNKNOWN
+    message = "{left} of {total} requests are left"
+    hint = "--post posts what was not posted, --drop forgets it; elsewhere needs the configuration of that place"
+
+
 class PermissionDenied(LedgerError):
     code = "PERMISSION_DENIED"
     exit_code = Exit.NO_PERMISSION

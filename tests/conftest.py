@@ -38,6 +38,7 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("LEDGERCTL_") and name != _DIRECTORY]:
         del os.environ[name]
     os.environ["XDG_CACHE_HOME"] = f"{os.environ[_DIRECTORY]}-cache"  # the codes of tests are not offered at a TAB
+    os.environ["XDG_STATE_HOME"] = f"{os.environ[_DIRECTORY]}-state"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -46,7 +47,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput") and directory.exists():
         embedded.stop(directory / "server")
         shutil.rmtree(directory)
-        shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+        for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+            shutil.rmtree(os.environ[name], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +155,12 @@ def ledgerctl(conninfo: str, directory: Path) -> Callable[..., Run]:
             input=given,
             capture_output=True,
             cwd=directory,
-            env={**os.environ, "LEDGERCTL_DATABASE_URL": conninfo, **environment},
+            env={
+                **os.environ,
+                "LEDGERCTL_DATABASE_URL": conninfo,
+                "XDG_STATE_HOME": str(directory / ".state"),
+                **environment,
+            },
             timeout=60,
             check=False,
         )

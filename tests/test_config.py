@@ -12,7 +12,7 @@ from ledgerctl import config
 from ledgerctl.errors import BadConfig, NotConfigured
 
 EXAMPLE = Path(__file__).parent.parent / "ledgerctl.toml.example"
-SECTIONS = {"database": config.Database, "ledger": config.Ledger, "output": config.Output}
+SECTIONS = {"database": config.Database, "ledger": config.Ledger, "output": config.Output, "state": config.State}
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from ledgerctl.cli import (
     payments,
     reading,
     reconciling,
+    resolving,
     settings,
     topics,
 )
@@ -99,6 +100,7 @@ for group in (
     accounts,
     reading,
     payments,
+    resolving,
     importing,
     imports,
     reconciling,

@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context, Group
+from ledgerctl.cli.sending import send
 from ledgerctl.errors import BadUsage, Exit, TransactionNotFound
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def transfer(
     from ledgerctl.cli.pairs import pairs
     from ledgerctl.core import money, requesting, texts
     from ledgerctl.ids import uuid7
-    from ledgerctl.services import payments
 
     context.obj.prepare(POSTED_FIELDS)
     value, named = money.parse_with_currency(amount)
@@ -78,9 +78,8 @@ def transfer(
         effective_at=effective_at,
         metadata=pairs(metadata, "--metadata"),
     )
-    receipt = payments.post_one(context.obj.books, request, dry_run=dry_run)
 
-    _show(context, receipt, dry_run=dry_run)
+    send(context.obj, request, lambda receipt: _show(context, receipt, dry_run=dry_run), dry_run=dry_run)
 
 
 def post(
@@ -97,7 +96,6 @@ def post(
     from ledgerctl.cli import files
     from ledgerctl.formats import journal_json
     from ledgerctl.ids import uuid7
-    from ledgerctl.services import payments
 
     def chosen(named: str | None) -> str:
         if named is not None and key is not None and named != key:
@@ -107,9 +105,8 @@ def post(
     context.obj.prepare(POSTED_FIELDS)
 
     request = journal_json.read(file, files.content(file, journal_json.SIZE_MAX), uuid7(), chosen)
-    receipt = payments.post_one(context.obj.books, request, dry_run=dry_run)
 
-    _show(context, receipt, dry_run=dry_run)
+    send(context.obj, request, lambda receipt: _show(context, receipt, dry_run=dry_run), dry_run=dry_run)
 
 
 def reverse(
@@ -138,11 +135,9 @@ def reverse(
         )
         question = f"Reverse {original.kind} {original.id} ({moved}){f' by {amount}' if amount else ''}?"
         context.obj.confirm(question, yes=yes, confirm=confirm)
-    receipt = payments.reverse(
-        context.obj.books, uuid7(), context.obj.key(key), original.id, value, reason, dry_run=dry_run
-    )
+    request = payments.reversing(context.obj.books, uuid7(), context.obj.key(key), original.id, value, reason)
 
-    _show(context, receipt, dry_run=dry_run)
+    send(context.obj, request, lambda receipt: _show(context, receipt, dry_run=dry_run), dry_run=dry_run)
 
 
 @transactions.command(epilog=output.exits(Exit.NOT_FOUND))

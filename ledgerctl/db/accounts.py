@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -13,7 +14,9 @@ from ledgerctl.core.model import NewAccount
 from ledgerctl.db.connection import Connection
 
 OPEN_LEDGER = """
-    SELECT (SELECT version_num FROM alembic_version), (SELECT id FROM ledgers WHERE name = %s)
+    SELECT v.version_num, l.id, l.created_at
+    FROM alembic_version v
+    LEFT JOIN ledgers l ON l.name = %s
 """
 CREATE_LEDGER = "INSERT INTO ledgers (name) VALUES (%s) ON CONFLICT (name) DO NOTHING RETURNING id"
 FIND_LEDGER = "SELECT id FROM ledgers WHERE name = %s"
@@ -56,10 +59,16 @@ class LockedAccount(NamedTuple):
     exponent: int
 
 
-def open_ledger(conn: Connection, name: str) -> tuple[str | None, int | None]:
-    """The schema's revision, and the id of the ledger if there is one of that name."""
-    [(revision, ledger)] = conn.execute(OPEN_LEDGER, [name]).fetchall()
-    return revision, ledger
+class Opened(NamedTuple):
+    """The schema's revision, and the ledger of a name if there is one."""
+
+    revision: str | None
+    ledger: int | None
+    created_at: datetime | None
+
+
+def open_ledger(conn: Connection, name: str) -> Opened:
+    return Opened(*(conn.execute(OPEN_LEDGER, [name]).fetchone() or (None, None, None)))
 
 
 def create_ledger(conn: Connection, name: str, exponents: Mapping[str, int]) -> tuple[int, bool]:

@@ -90,6 +90,14 @@ class Database:
         return self.settings.url if self.directory is None else embedded.conninfo(self.directory)
 
     @property
+    def place(self) -> str:
+        """Where the books are, for people: without a password."""
+        if self.directory is not None:
+            return f"embedded:{self.directory}"
+        info = self.connect().info
+        return f"postgresql://{info.host}:{info.port}/{info.dbname}"
+
+    @property
     def limits(self) -> Limits:
         return Limits(self.settings.lock_timeout_ms, self.settings.statement_timeout_ms, self.settings.idle_timeout_ms)
 

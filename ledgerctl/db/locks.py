@@ -49,7 +49,8 @@ class Holder(NamedTuple):
     def words(self) -> str:
         """For example: account 'a' is locked by process 7 (ledgerctl import 99@host), idle in transaction, for 12 s."""
         what = "the accounts are" if self.account is None else f"account '{self.account}' is"
-        return f"{what} locked by process {self.pid} ({self.application}), {self.state}, for {self.seconds:.0f} s"
+        who = f"process {self.pid} ({self.application or 'unnamed'}), {self.state}"
+        return f"{what} locked by {who}, for {self.seconds:.0f} s"
 
 
 def holder(conn: Connection, context: str) -> Holder | None:

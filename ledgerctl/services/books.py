@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 
 from ledgerctl import errors
 from ledgerctl.db import accounts, migrate
+from ledgerctl.db.accounts import Opened
 from ledgerctl.db.connection import Connection, Database
 
 
@@ -19,12 +21,16 @@ class Books:
     actor: str
     request_id: str
     """Of the command or the HTTP request that asks; it stands in the audit log."""
+    created_at: datetime | None = None
+    """When the ledger was created: tells it from a namesake in another database."""
 
 
 def open_books(database: Database, name: str, actor: str, request_id: str) -> Books:
     """The ledger of that name. WrongSchema, LedgerNotFound, DatabaseUnavailable."""
-    ledger = database.read(_find, name)
-    return Books(database, ledger, name, actor, request_id)
+    opened = database.read(_checked, name)
+    if opened.ledger is None:
+        raise errors.LedgerNotFound(ledger=name)
+    return Books(database, opened.ledger, name, actor, request_id, opened.created_at)
 
 
 def require_schema(database: Database) -> None:
@@ -32,18 +38,11 @@ def require_schema(database: Database) -> None:
     database.read(_checked, "")
 
 
-def _find(conn: Connection, name: str) -> int:
-    ledger = _checked(conn, name)
-    if ledger is None:
-        raise errors.LedgerNotFound(ledger=name)
-    return ledger
-
-
-def _checked(conn: Connection, name: str) -> int | None:
-    """The ledger's id if there is one, once the schema is known to be right."""
+def _checked(conn: Connection, name: str) -> Opened:
+    """The ledger of that name, if there is one, once the schema is known to be right."""
     try:
-        revision, ledger = accounts.open_ledger(conn, name)
+        opened = accounts.open_ledger(conn, name)
     except psycopg.errors.UndefinedTable:
-        revision, ledger = None, None
-    migrate.require(revision)
-    return ledger
+        opened = Opened(None, None, None)
+    migrate.require(opened.revision)
+    return opened

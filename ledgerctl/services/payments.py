@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from ledgerctl import errors
 from ledgerctl.core.decision import Reason, decide
 from ledgerctl.core.differences import differences
-from ledgerctl.core.model import Outcome, Posted, Refused, Replayed, Request, Transaction, recorded
+from ledgerctl.core.model import Earlier, Outcome, Posted, Refused, Replayed, Request, Transaction, recorded
 from ledgerctl.core.requesting import reversal
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.connection import Connection
@@ -31,7 +31,50 @@ def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
 
 def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receipt:
     """Post one request: a refusal, a value in a batch, is an error to whoever asked for one thing."""
-    return _one(books, lambda _conn: request, dry_run=dry_run)
+
+    def work(conn: Connection) -> Outcome:
+        [outcome] = _post(conn, books, [request])
+        return outcome
+
+    database = books.database
+    outcome = database.rehearse(database.limits, work) if dry_run else database.transact(work)
+    if isinstance(outcome, Refused):
+        raise _refusal(books, outcome)
+    if isinstance(outcome, Replayed):
+        transaction = database.read(reports.transaction, books.ledger, outcome.known.id)
+        # Our own id means that an earlier attempt of this very call had been committed after all.
+        return Receipt(transaction, replayed=outcome.known.id != outcome.request.id)
+    return Receipt(recorded(outcome), replayed=False)
+
+
+def reversing(
+    books: Books, transaction_id: UUID, key: str, original: UUID, amount: Decimal | None, reason: str | None
+) -> Request:
+    """The request to post the opposite of a transaction, whole or by `amount`. TransactionNotFound."""
+    found = books.database.read(journal.originals, books.ledger, [original]).get(original)
+    if found is None:
+        raise errors.TransactionNotFound(reference=str(original))
+    return reversal(transaction_id, key, found, amount, reason)
+
+
+def settled(books: Books, request: Request) -> Transaction | None:
+    """What was posted under the key of a request that was sent once, or None when nothing was, and nothing will be.
+
+    Asked under the locks of its accounts: a transaction that is still on its way holds them until it ends.
+    IdempotencyConflict when the key was used for something else.
+    """
+
+    def ask(conn: Connection) -> Earlier | None:
+        return journal.gather(conn, books.ledger, [request]).known.get(request.key)
+
+    known = books.database.transact(ask)
+    if known is None:
+        return None
+    stored = books.database.read(reports.transaction, books.ledger, known.id)
+    if known.fingerprint != request.fingerprint:
+        details = {"key": request.key, "transaction_id": str(known.id)}
+        raise errors.IdempotencyConflict(**details, fields=", ".join(differences(stored, request)))
+    return stored
 
 
 def reverse(
@@ -45,30 +88,7 @@ def reverse(
     dry_run: bool = False,
 ) -> Receipt:
     """Post the opposite of a transaction, whole or by `amount`. TransactionNotFound, and the refusals of posting."""
-
-    def opposite(conn: Connection) -> Request:
-        found = journal.originals(conn, books.ledger, [original]).get(original)
-        if found is None:
-            raise errors.TransactionNotFound(reference=str(original))
-        return reversal(transaction_id, key, found, amount, reason)
-
-    return _one(books, opposite, dry_run=dry_run)
-
-
-def _one(books: Books, ask: Callable[[Connection], Request], *, dry_run: bool) -> Receipt:
-    def work(conn: Connection) -> Outcome:
-        [outcome] = _post(conn, books, [ask(conn)])
-        return outcome
-
-    database = books.database
-    outcome = database.rehearse(database.limits, work) if dry_run else database.transact(work)
-    if isinstance(outcome, Refused):
-        raise _refusal(books, outcome)
-    if isinstance(outcome, Replayed):
-        transaction = database.read(reports.transaction, books.ledger, outcome.known.id)
-        # Our own id means that an earlier attempt of this very call had been committed after all.
-        return Receipt(transaction, replayed=outcome.known.id != outcome.request.id)
-    return Receipt(recorded(outcome), replayed=False)
+    return post_one(books, reversing(books, transaction_id, key, original, amount, reason), dry_run=dry_run)
 
 
 def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[Outcome]:

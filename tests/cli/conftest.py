@@ -68,6 +68,7 @@ def in_process(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
     """
     monkeypatch.chdir(directory)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / "xdg"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(directory / ".state"))
     opened: list[records.Input] = []
     original = records.open_input
 

@@ -12,6 +12,7 @@ from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import BadConfig, BadUsage, Exit
 
 STATUS_COLUMNS = ("server", "running", "version", "schema", "needed", "directory")
+ROLE_COLUMNS = ("role", "may")
 DEFAULT_URL = "embedded:ledgerctl-data"
 
 db = typer.Typer(cls=Group, help="Look after the database.")
@@ -98,6 +99,22 @@ def upgrade(context: Context) -> None:
 
     setup.upgrade(context.obj.database)
     status(context)
+
+
+@db.command(epilog=output.exits(Exit.NO_PERMISSION, Exit.UNAVAILABLE, Exit.BAD_CONFIG))
+def roles(
+    context: Context,
+    print_: Annotated[bool, typer.Option("--print", help="Print the SQL; no database is asked.")] = False,
+) -> None:
+    """Create the roles ledger_app, ledger_ro, ... and give each the least that it needs. Safe to repeat."""
+    from ledgerctl.db import roles as of_database
+    from ledgerctl.services import setup
+
+    if print_:
+        typer.echo(of_database.script(), nl=False)
+        return
+    context.obj.prepare(ROLE_COLUMNS)
+    context.obj.show(setup.create_roles(context.obj.database), ROLE_COLUMNS)
 
 
 def _directory(context: Context) -> Path:

@@ -10,9 +10,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledgerctl import errors
 from ledgerctl.config import EMBEDDED, Configuration
-from ledgerctl.db import accounts, embedded, migrate
+from ledgerctl.db import accounts, embedded, migrate, roles
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.services.accounts import create_ledger
+from ledgerctl.services.books import require_schema
 
 VERSION_MIN = 150000
 
@@ -46,6 +47,23 @@ def upgrade(database: Database) -> None:
         migrate.upgrade(database.conninfo)
     except psycopg.errors.InsufficientPrivilege as error:
         raise errors.PermissionDenied(detail=str(error)) from error
+
+
+ROLES = {
+    "ledger_owner": "owns the tables; nobody logs in as it",
+    "ledger_migrator": "becomes the owner to change the schema",
+    "ledger_app": "posts and reads; deletes nothing, and changes only balances, states and receipts",
+    "ledger_ro": "reads the books",
+    "ledger_auditor": "reads who did what, not what people wrote about payments",
+    "ledger_metrics": "reads receipts and results of checks",
+}
+
+
+def create_roles(database: Database) -> list[dict[str, str]]:
+    """The roles, each created if it is missing, with its rights. WrongSchema, PermissionDenied."""
+    require_schema(database)
+    database.transact_at_length(database.limits, roles.apply)
+    return [{"role": role, "may": may} for role, may in ROLES.items()]
 
 
 def status(database: Database) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def test_the_wheel_carries_what_the_program_reads(tmp_path: Path) -> None:
         names = archive.namelist()
     sources = [file.relative_to(ROOT).as_posix() for file in (ROOT / "ledgerctl" / "db" / "sql").glob("*.sql")]
     versions = [f"ledgerctl/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "migrations").rglob("[0-9]*.py")]
-    assert (len(sources), "ledgerctl/migrations/versions/0001_books.py" in versions) == (3, True)
+    assert (len(sources), "ledgerctl/migrations/versions/0001_books.py" in versions) == (4, True)
     needed = ["ledgerctl/migrations/env.py", *versions, *sources, "ledgerctl/ledgerctl.toml.example"]
     assert [name for name in needed if name not in names] == []
     assert [name for name in names if name.startswith("tests/")] == []

@@ -43,6 +43,7 @@ OF_ONE_ROOM = {
         "formats/account_csv.py",
         "formats/transfer_csv.py",
         "formats/request_json.py",
+        "formats/dialect.py",
     },
 }
 STANDARD_ONLY = ("core", "errors", "ids")

@@ -11,7 +11,7 @@ import typer
 from ledgerctl.cli import options, output
 from ledgerctl.cli.imports import COLUMNS, TABLE, summary
 from ledgerctl.cli.invocation import Context
-from ledgerctl.errors import BadUsage, Exit, LedgerError
+from ledgerctl.errors import BadUsage, Exit, LedgerError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from ledgerctl.services.books import Books
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ledgerctl.services.import_at_once import Move
     from ledgerctl.services.import_job import Options
     from ledgerctl.services.importing import Result
-    from ledgerctl.services.tally import Tally
 
 MOVES_SHOWN = 20
 """Of so many accounts a dry run shows what it would do to them."""
@@ -101,7 +100,9 @@ def import_(
     opened = files.opened(context.obj, file, given, transfer_csv.FIELDS, transfer_csv.ALIASES)
     transfers = transfer_csv.TransferFile(*opened)
     place = rejects or (_beside(file) if skip_rejects and not dry_run else None)
-    with RejectsFile(Path(place), transfers.dialect) if place else nullcontext() as rejects_file:
+    if place == "-":
+        raise BadUsage(detail="--rejects takes the name of a file")
+    with RejectsFile(Path(place), transfers.dialect, apart_from=file) if place else nullcontext() as rejects_file:
         result = _run(context, books, transfers, rejects_file, how)
         aside = rejects_file.keep() if rejects_file is not None and result.tally.rejected else None
     if aside is not None:
@@ -124,10 +125,18 @@ def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, how:
         try:
             return importing.run(books, transfers, progress, rejects_file, how)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_interrupted(done, how)) from None
+            raise KeyboardInterrupt(_interrupted(done, how, books)) from None
         except SystemExit:
-            output.note(_interrupted(done, how))
+            output.note(_interrupted(done, how, books))
             raise
+        except OutcomeUnknown as unknown:
+            stop = unknown.__cause__
+            if not isinstance(stop, (KeyboardInterrupt, SystemExit)):
+                raise
+            if isinstance(stop, KeyboardInterrupt):
+                raise KeyboardInterrupt(_interrupted(done, how, books)) from None
+            output.note(_interrupted(done, how, books))
+            raise stop from None
         except LedgerError:
             if kept := _kept(done, how):
                 output.note(f"the first {kept:,} rows are done; the same command again goes on from there")
@@ -139,9 +148,13 @@ def _kept(done: int, how: Options) -> int:
     return done if how.commit_every and not how.dry_run else 0
 
 
-def _interrupted(done: int, how: Options) -> str:
+def _interrupted(done: int, how: Options, books: Books) -> str:
+    """What is known to be posted: a commit that was under way may have been done, too."""
     kept = _kept(done, how)
-    posted = f"the first {kept:,} rows are done, the others are not" if kept else "nothing was posted"
+    if kept:
+        posted = f"at least the first {kept:,} rows are done"
+    else:
+        posted = "it may have been posted" if books.database.in_doubt and not how.dry_run else "nothing was posted"
     return f"interrupted: {posted}; the same command again is safe, and goes on from there"
 
 
@@ -165,7 +178,7 @@ def _show(context: Context, file: str, result: Result, how: Options, place: str 
         result.error.details["rows"] = files.told(tally.rejects)
         raise result.error
     if tally.rejected:
-        consequence, hint = (_would_be(result, how), "") if how.dry_run else _consequence(answer, tally, how, place)
+        consequence, hint = _would_be(result, how) if how.dry_run else _consequence(result, how, place)
         raise files.rejection(file, tally.rejects, tally.rejected, result.receipt["rows"], consequence, hint)
 
 
@@ -188,28 +201,48 @@ def _say_what_was_before(context: Context, result: Result, how: Options) -> None
         context.obj.note(f"every row was posted before; {nothing}")
 
 
-def _consequence(answer: dict[str, Any], tally: Tally, how: Options, place: str | None) -> tuple[str, str]:
+_AS_IT_IS = "leave the file as it is, since some of its rows are posted: with --skip-rejects, the same command posts \
+the rest, and writes those that cannot be posted to a file that can be mended"
+_DECIDED = "rows that could be posted by now are posted with --again"
+
+
+def _consequence(result: Result, how: Options, place: str | None) -> tuple[str, str]:
     """What the rejected rows led to, and what to do."""
-    too_many = how.gives_up(tally.rejected)
+    receipt, tally = result.receipt, result.tally
+    too_many = how.gives_up(tally.rejected) and (how.skip_rejects or not how.commit_every)
     said = f"gave up after row {tally.rows:,}, since more than {how.rejects_max} are rejected; " if too_many else ""
-    mend = f"mend the rows in {place}, whose keys stay as they are, and import that file" if place else ""
-    on = "with a higher --max-rejects the same command posts the rest" if too_many else ""
-    hint = "; ".join(filter(None, (mend, on))) if how.skip_rejects else ""
-    if answer["status"] == "refused":
+    hint = _mend(result, how, place, too_many=too_many)
+    if receipt["status"] == "refused":
         return f"{said}nothing was posted", hint
     if not how.skip_rejects:
-        return f"{said}the {answer['posted'] + answer['replayed']:,} rows before them are posted", hint
-    return f"{said}{answer['posted']:,} posted now, {answer['replayed']:,} before", hint
+        return f"{said}the {receipt['posted'] + receipt['replayed']:,} rows before them are posted", hint
+    return f"{said}{receipt['posted']:,} posted now, {receipt['replayed']:,} before", hint
 
 
-def _would_be(result: Result, how: Options) -> str:
-    """What the rejected rows would lead to."""
+def _mend(result: Result, how: Options, place: str | None, *, too_many: bool) -> str:
+    """Never to change a file without keys of which rows are posted: all would have new keys, and be posted again."""
+    from ledgerctl.core.rows import origin_prefix
+
+    if not how.skip_rejects:
+        if not any(origin_prefix(one.key or "") for one in result.tally.rejects):
+            return ""
+        part = result.tally.replayed or result.receipt["posted"] or any(one["posted"] for one in result.earlier)
+        return _AS_IT_IS if part else ""
+    mend = f"mend the rows in {place}, whose keys stay as they are, and import that file" if place else ""
+    again = _DECIDED if any(one.code == "REJECTED_BEFORE" for one in result.tally.rejects) else ""
+    on = "with a higher --max-rejects the same command posts the rest" if too_many else ""
+    return "; ".join(filter(None, (mend, again, on)))
+
+
+def _would_be(result: Result, how: Options) -> tuple[str, str]:
+    """What the rejected rows would lead to, and what to do."""
     if result.done == result.receipt["rows"]:
-        return "they would be left out"
+        return "they would be left out", ""
+    hint = _mend(result, how, None, too_many=False)
     posted = f"only the first {result.done:,} rows would be posted" if result.done else "nothing would be posted"
     if not how.gives_up(result.tally.rejected):
-        return posted
-    return f"it would give up, since more than {how.rejects_max} are rejected: {posted}"
+        return posted, hint
+    return f"it would give up, since more than {how.rejects_max} are rejected: {posted}", hint
 
 
 def _move(move: Move) -> dict[str, str]:

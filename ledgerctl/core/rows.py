@@ -17,6 +17,12 @@ def derived_prefix(sha256: bytes) -> str:
     return f"{DERIVED}{sha256.hex()[:32]}:"
 
 
+def origin_prefix(key: str) -> str:
+    """Of a derived key, what it has in common with those of the same file, wherever it stands now; "" of another."""
+    prefix, _, row = key.rpartition(":")
+    return f"{prefix}:" if key.startswith(DERIVED) and prefix and row.isdecimal() else ""
+
+
 class Survey(NamedTuple):
     """What the first pass over a file of transfers finds."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ledgerctl.core.model import Request
+from ledgerctl.core.rows import origin_prefix
 from ledgerctl.db.connection import Connection
 
 BEGIN = """
@@ -29,9 +30,10 @@ RECORD = """
 # Of each row, the quieter of its two accounts is looked through, from its end, for an entry of the same amount. The
 # fingerprint then says whether everything else is the same, too.
 TWINS = """
-    SELECT asked.fingerprint, count(*), min(t.import_id)
-    FROM unnest(%(debits)s::text[], %(credits)s::text[], %(amounts)s::numeric[], %(fingerprints)s::bytea[])
-         AS asked(debit, credit, amount, fingerprint)
+    SELECT asked.fingerprint, t.import_id, count(*)
+    FROM unnest(%(debits)s::text[], %(credits)s::text[], %(amounts)s::numeric[], %(fingerprints)s::bytea[],
+                %(own)s::text[])
+         AS asked(debit, credit, amount, fingerprint, own)
     CROSS JOIN LATERAL (
         SELECT a.id, a.seq FROM accounts a
         WHERE a.ledger_id + 0 = %(ledger)s AND a.code IN (asked.debit, asked.credit)
@@ -47,11 +49,12 @@ TWINS = """
     ) t
     WHERE t.fingerprint = asked.fingerprint
       AND starts_with(t.idempotency_key, %(key)s)
-      AND NOT starts_with(t.idempotency_key, %(own)s)
+      AND NOT starts_with(t.idempotency_key, asked.own)
       AND NOT EXISTS (SELECT FROM transactions WHERE ledger_id + 0 = %(ledger)s AND reverses = t.id)
       AND t.import_id IS NOT NULL
-    GROUP BY asked.fingerprint
+    GROUP BY asked.fingerprint, t.import_id
 """
+LEFT_IN_PART = "SELECT id, posted FROM imports WHERE ledger_id = %s AND id = ANY(%s) AND status = 'partial'"
 TWINS_LOOKED_THROUGH = 4_000_000
 """So many entries are looked through at most, whatever the accounts hold."""
 
@@ -101,10 +104,11 @@ class Counts(NamedTuple):
 
 
 class Twins(NamedTuple):
-    """So many rows alike were posted, the first of them by that import."""
+    """So many rows with that fingerprint were posted by that import."""
 
-    rows: int
+    fingerprint: bytes
     import_id: int
+    rows: int
 
 
 def begin(conn: Connection, ledger: int, file: str, sha256: bytes, actor: str, status: str) -> int:
@@ -141,23 +145,29 @@ def record(
 
 def twins(
     conn: Connection, ledger: int, requests: Collection[Request], *, own_prefix: str, key_prefix: str = ""
-) -> dict[bytes, Twins]:
-    """By fingerprint, which of the requests are just like rows that imports posted.
+) -> list[Twins]:
+    """Rows that imports posted and that are just like one of the requests.
 
-    Rows whose key begins with `own_prefix` do not count, nor do those whose key does not begin with `key_prefix`.
+    Those that come from the same file do not count, which their derived keys tell: they begin alike, or with
+    `own_prefix`. Nor do those whose key does not begin with `key_prefix`.
     """
     accounts = {min(request.legs[0].account, request.legs[1].account) for request in requests}
     asked = {
         "ledger": ledger,
-        "own": own_prefix,
         "key": key_prefix,
         "last": TWINS_LOOKED_THROUGH // max(len(accounts), 1),
         "debits": [request.legs[0].account for request in requests],
         "credits": [request.legs[1].account for request in requests],
         "amounts": [request.legs[0].amount for request in requests],
         "fingerprints": [request.fingerprint for request in requests],
+        "own": [origin_prefix(request.key) or own_prefix for request in requests],
     }
-    return {bytes(mark): Twins(rows, import_id) for mark, rows, import_id in conn.execute(TWINS, asked).fetchall()}
+    return [Twins(bytes(mark), import_id, rows) for mark, import_id, rows in conn.execute(TWINS, asked).fetchall()]
+
+
+def left_in_part(conn: Connection, ledger: int, ids: Collection[int]) -> dict[int, int]:
+    """Those of the imports that have posted a part of their file, and how many rows of it."""
+    return dict(conn.execute(LEFT_IN_PART, [ledger, list(ids)]).fetchall())
 
 
 def accounts(conn: Connection, ledger: int, import_id: int) -> list[str]:

@@ -6,8 +6,10 @@ import codecs
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 
+from ledgerctl.core import money
 from ledgerctl.core.money import shown
 from ledgerctl.errors import BadAmount, BadTime
 
@@ -53,6 +55,16 @@ class Dialect:
             raise BadAmount(text=shown(text), problem="it is not a number with a decimal comma", hint=_COMMA_HINT)
         whole, comma, cents = text.partition(",")
         return re.sub("[^0-9-]", "", whole) + ("." if comma else "") + cents
+
+    def read_amount(self, text: str) -> Decimal:
+        """What `money.parse` makes of the amount; BadAmount, in the words of the file."""
+        plain = self.amount(text)
+        try:
+            return money.parse(plain)
+        except BadAmount as error:
+            if self.decimal == ".":
+                raise
+            raise BadAmount(text=shown(text), problem=error.details["problem"], hint=_COMMA_HINT) from None
 
     def time(self, text: str) -> str:
         """The date or time as ISO 8601 writes it. BadTime."""

@@ -38,10 +38,19 @@ class Bad(Protocol):
 class RejectsFile:
     """Written beside its name and renamed when it is kept, so that there is never half of one. Use it as a context."""
 
-    def __init__(self, path: Path, dialect: Dialect = PLAIN) -> None:
-        """In the dialect of the file, so that the same options read both. BadUsage when it cannot be written there."""
+    def __init__(self, path: Path, dialect: Dialect = PLAIN, *, apart_from: str = "-") -> None:
+        """In the dialect of the file, so that the same options read both.
+
+        BadUsage when it cannot be written there, or would take the place of `apart_from`, the file that is imported, or
+        of something that is no file. A link is followed.
+        """
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._path = path
         self._dialect = dialect
+        if path.exists() and not path.is_file():
+            raise BadUsage(detail=f"the rejects file '{path}' is there already, and is not a file")
+        if apart_from != "-" and path.exists() and path.samefile(apart_from):
+            raise BadUsage(detail=f"the rejects file '{path}' is the file that is imported")
         try:
             descriptor, self._temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:

@@ -231,7 +231,7 @@ class _Reader:
             field = "to"
             target = texts.account_code(target or "")
             field = "amount"
-            amount = money.parse(self.dialect.amount(written or ""))
+            amount = self.dialect.read_amount(written or "")
             field = "currency"
             if currency:
                 money.currency_code(currency)
@@ -297,4 +297,4 @@ def _sum(
     for row in rows:
         with suppress(EmptyColumn, BadAmount):  # that row will be rejected
             place = currency(row), source(row) or ""
-            sums[place] = money.EXACT.add(sums.get(place, _ZERO), money.parse(dialect.amount(amount(row) or "")))
+            sums[place] = money.EXACT.add(sums.get(place, _ZERO), dialect.read_amount(amount(row) or ""))

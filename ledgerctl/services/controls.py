@@ -44,11 +44,12 @@ def unexpected(conn: Connection, ledger: int, survey: Survey, expected: Expected
 
 
 def overlap(conn: Connection, ledger: int, survey: Survey) -> Overlap | None:
-    """What it is when most of the new rows are just like rows that another file brought under other keys.
+    """What it is when the new rows are, by half or more, just like rows that another file brought under other keys.
 
-    A sample of the rows is asked about. A corrected copy of a file that was posted in part is such a file, and an
-    export that overlaps the last one; one of which nothing was posted is not. Two rows that were both given keys, and
-    not the same, are two payments, however much alike; and rows that are alike are as many payments as there are rows.
+    Or when they hold half or more of what an import posted that left other rows out: a corrected copy of its file is
+    such a file, however little of it was posted. A file of which nothing was posted is not. A sample of the rows is
+    asked about. Two rows that were both given keys, and not the same, are two payments, however much alike; and rows
+    that are alike are as many payments as there are rows.
     """
     known = journal.known(conn, ledger, [request.key for request in survey.sample])
     new = [request for request in survey.sample if request.key not in known]
@@ -57,15 +58,25 @@ def overlap(conn: Connection, ledger: int, survey: Survey) -> Overlap | None:
     copies = Counter(request.fingerprint for request in new)
     different = {request.fingerprint: request for request in new}
     own, of_key = derived_prefix(survey.sha256), DERIVED if survey.keyed else ""
-    posted: Counter[int] = Counter()
-    for mark, twins in imports.twins(conn, ledger, different.values(), own_prefix=own, key_prefix=of_key).items():
+    there, by_import = Counter[bytes](), Counter[int]()
+    for mark, import_id, rows in imports.twins(conn, ledger, different.values(), own_prefix=own, key_prefix=of_key):
         # Of rows that are alike the sample has its share only, and so has what was posted of them.
-        share = twins.rows if copies[mark] == 1 else twins.rows * survey.sampled // survey.rows
-        posted[twins.import_id] += min(copies[mark], share)
-    if 2 * posted.total() <= len(new):
+        share = rows if copies[mark] == 1 else rows * survey.sampled // survey.rows
+        there[mark] += share
+        by_import[import_id] += min(copies[mark], share)
+    posted = sum(min(copies[mark], share) for mark, share in there.items())
+    if not posted:
         return None
-    [(import_id, _)] = posted.most_common(1)
-    return Overlap(round(100 * posted.total() / len(new)), import_id)
+
+    [(first, _)] = by_import.most_common(1)
+    halves = [
+        import_id
+        for import_id, rows in imports.left_in_part(conn, ledger, by_import.keys()).items()
+        if 2 * by_import[import_id] * survey.rows >= rows * survey.sampled
+    ]
+    if not halves and 2 * posted < len(new):
+        return None
+    return Overlap(max(1, round(100 * posted / len(new))), min(halves, default=first))
 
 
 def _sums(conn: Connection, ledger: int, survey: Survey) -> dict[str, Decimal]:

@@ -35,6 +35,8 @@ def rehearse(job: Job, *, wanted: bool) -> Rehearsed:
     done = _done(job.options, tally, job.survey.rows) if wanted else 0
     if done == 0:
         receipt, moves = {**receipt, "posted": 0}, []
+        if job.options.commit_every and wanted:  # its first piece ends it, and counts for nothing
+            receipt |= {"replayed": 0, "totals": {}}
     elif done < job.survey.rows:
         silent = replace(unlimited, rejects=Nowhere(), progress=lambda *_: None)
         ended, _, moves = _rehearsed(silent, done)

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from ledgerctl.db.connection import Connection
 from ledgerctl.errors import Exit
 from tests.conftest import Run
 
@@ -516,3 +517,125 @@ def _wait_until_it_writes(conninfo: str, pid: int) -> None:
                 return
             time.sleep(0.01)
     raise AssertionError("the import never wrote anything")
+
+
+# -- what leads to double postings -----------------------------------------------------------------------------------
+
+
+def test_the_hint_after_a_part_was_posted_is_not_to_change_the_file(funded: Command, write: Write) -> None:
+    """Its rows would have new keys: those that are posted would be posted again."""
+    good = "".join(f"bank,bob,{row}.00,pay {row}\n" for row in range(1, 9))
+    text = f"from,to,amount,description\n{good}bank,nosuch,5,wrong\n{good.replace('pay', 'later')}"
+
+    done = funded("import", write(text), "--commit-every", "4")
+
+    assert (done.code, "8 rows before them are posted" in done.err) == (Exit.REFUSED, True)
+    assert "hint: leave the file as it is, since some of its rows are posted: with --skip-rejects," in done.err
+    for again in ([], ["--dry-run"], ["--commit-every", "3"]):
+        assert "hint: leave the file as it is" in funded("import", write(text), *again).err
+    mended = funded("import", write(text.replace("nosuch", "bob")))
+    assert mended.code == Exit.CONFLICT
+    assert "[ALREADY_POSTED]" in mended.err or "ALREADY_POSTED" in mended.err
+
+
+def test_rows_with_keys_may_be_mended_in_their_file(funded: Command, write: Write) -> None:
+    text = "from,to,amount,key\nbank,bob,1,a\nbank,nosuch,2,b\n"
+    done = funded("import", write(text), "--commit-every", "1")
+
+    assert "hint: mend the rows named above and run the same command again" in done.err
+    again = json.loads(funded("-o", "json", "import", write(text.replace("nosuch", "bob"))).out)
+    assert (again["posted"], again["replayed"]) == (1, 1)
+
+
+def test_rows_that_could_be_posted_by_now_lead_to_again(funded: Command, write: Write) -> None:
+    file = write("from,to,amount\nbank,bob,1\nbank,late,2\n")
+    funded("import", file, "--skip-rejects")
+    funded("account", "create", "late", "--currency", "EUR")
+
+    done = funded("import", file, "--skip-rejects")
+
+    assert "; rows that could be posted by now are posted with --again" in done.err
+
+
+# -- where rejects may go --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["directory", "fifo", "-", "in.csv", "link to the input", "/dev/null", "nowhere/x"])
+def test_rejects_take_no_place_that_is_something_else(
+    funded: Command, write: Write, directory: Path, place: str, books_as_they_are: Look
+) -> None:
+    file = write("from,to,amount\nbank,bob,1\nbank,nosuch,2\n")
+    (directory / "directory").mkdir()
+    os.mkfifo(directory / "fifo")
+    (directory / "link to the input").symlink_to("in.csv")
+    before, there = books_as_they_are(), sorted(directory.iterdir())
+
+    done = funded("import", file, "--skip-rejects", "--rejects", place)
+
+    assert done.code == Exit.USAGE
+    assert books_as_they_are() == before
+    assert [one for one in sorted(directory.iterdir()) if one.name != ".state"] == there
+
+
+def test_rejects_go_where_a_link_leads(funded: Command, write: Write, directory: Path) -> None:
+    (directory / "elsewhere").mkdir()
+    (directory / "link.csv").symlink_to("elsewhere/target.csv")
+
+    done = funded("import", write("from,to,amount\nbank,nosuch,2\n"), "--skip-rejects", "--rejects", "link.csv")
+
+    assert done.code == Exit.REFUSED
+    assert "ACCOUNT_NOT_FOUND" in (directory / "elsewhere" / "target.csv").read_text(encoding="utf-8")
+    assert (directory / "link.csv").is_symlink()
+
+
+# -- interrupted inside a commit -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [([], "it may have been posted"), (["--commit-every", "10"], "at least the first 10 rows are done")],
+)
+def test_an_interrupt_inside_a_commit_says_what_is_sure(
+    ledgerctl: Command,
+    conn: Connection,
+    conninfo: str,
+    directory: Path,
+    sent: signal.Signals,
+    code: Exit,
+    options: list[str],
+    told: str,
+) -> None:
+    for account in ("bank", "bob"):
+        ledgerctl("account", "create", account, "--currency", "EUR", "--min-balance", "none")
+    (directory / "in.csv").write_text("from,to,amount\n" + "bank,bob,1\n" * 30, encoding="utf-8")
+    last = "NEW.import_row = 30" if not options else "NEW.import_row = 20"
+    conn.execute(
+        "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN IF {last} THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NULL; END $$".encode()
+    )
+    conn.execute(
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON transactions DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION at_commit()"
+    )
+    conn.execute("SELECT pg_advisory_lock(1)")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ledgerctl", "import", "in.csv", *options],
+        cwd=directory,
+        env={**os.environ, "LEDGERCTL_DATABASE_URL": conninfo},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    deadline = time.monotonic() + 20
+    while conn.execute(waits.encode()).fetchone() == (0,):
+        assert time.monotonic() < deadline, "it never came to its commit"
+        time.sleep(0.01)
+    child.send_signal(sent)
+    _, err = child.communicate(timeout=20)
+    conn.execute("SELECT pg_advisory_unlock(1)")
+
+    assert child.returncode == code
+    assert f"interrupted: {told}; the same command again is safe, and goes on from there" in err.decode()
+    assert json.loads(ledgerctl("-o", "json", "import", "in.csv", *options).out)["status"] == "complete"
+    assert conn.execute("SELECT count(*) FROM transactions").fetchone() == (30,)

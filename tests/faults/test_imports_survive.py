@@ -287,18 +287,16 @@ def test_interrupted_it_says_what_was_posted(
     name: str, sent: signal.Signals, rows: int, place: Place, files: Path, undisturbed: Undisturbed
 ) -> None:
     mode = modes(rows)[name]
-    for _ in range(5):
-        url = place()
-        importer = start(url, mode, files)
-        wait_until_it_posts(importer, url)
-        importer.send_signal(sent)
-        done = end(importer)
-        if done.code != 76:  # else it came in the one moment in which the outcome is unknown: once more
-            break
+    url = place()
+    importer = start(url, mode, files)
+    wait_until_it_posts(importer, url)
+    importer.send_signal(sent)
+    done = end(importer)
 
     assert done.code == 128 + sent, done.err
     kept = posted(url)
-    assert ("nothing was posted" in done.err) == (kept == 0), (kept, done.err)
+    if "it may have been posted" not in done.err:  # else it came inside the one commit that there is
+        assert ("nothing was posted" in done.err) == (kept == 0), (kept, done.err)
     assert done.err.splitlines()[-1].endswith("goes on from there")
 
     run(url, mode, files)

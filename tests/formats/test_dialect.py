@@ -9,7 +9,7 @@ import pytest
 
 from ledgerctl.core.model import Request
 from ledgerctl.core.rows import Rejected
-from ledgerctl.errors import BadFile
+from ledgerctl.errors import BadAmount, BadFile
 from ledgerctl.formats.dialect import PLAIN, Dialect
 from ledgerctl.formats.records import Input, Records
 from ledgerctl.formats.transfer_csv import TransferFile
@@ -152,3 +152,13 @@ def test_what_cannot_be_used_is_named(dialect: Dialect, field: str) -> None:
 )
 def test_what_can_be_used_is_not(dialect: Dialect) -> None:
     assert dialect.wrong() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("-1,00", "it is negative"), ("0,00", "it is zero"), ("1.5", "decimal comma")]
+)
+def test_an_amount_with_a_comma_is_refused_in_the_words_of_its_file(text: str, problem: str) -> None:
+    with pytest.raises(BadAmount, match=f"'{text}' is not an amount: .*{problem}") as refused:
+        Dialect(decimal=",").read_amount(text)
+
+    assert "','" in refused.value.advice

@@ -382,13 +382,44 @@ def test_a_corrected_copy_of_a_partly_posted_file_is_refused_until_it_is_asked_f
     assert outcome(import_(mended, again=True)) == ("complete", 9, 0, 0)
 
 
+@pytest.mark.parametrize("later", [1, 40, 400])
+def test_however_little_of_a_file_was_posted_its_corrected_copy_is_refused(import_: Import, later: int) -> None:
+    text = rows(6, amount="0.01") + "alice,nobody,1,typo\n" + rows(later, amount="0.01", text="more")
+    first = import_(text, commit_every=2)
+    assert first.receipt["posted"] == 6
+
+    with pytest.raises(errors.AlreadyPosted) as refusal:
+        import_(text.replace("nobody", "bob"))
+
+    assert refusal.value.details["import_id"] == first.receipt["id"]
+    assert outcome(import_(text.replace("nobody", "bob"), again=True))[1] == 7 + later
+
+
+def test_a_file_that_repeats_less_than_half_of_one_posted_in_part_is_new(import_: Import) -> None:
+    import_(rows(10) + "alice,nobody,1,typo\n", skip_rejects=True)
+
+    assert outcome(import_(rows(4) + rows(9, text="new"))) == ("complete", 13, 0, 0)
+
+
+def test_a_rejects_file_is_not_taken_for_a_copy_of_the_file_that_it_comes_from(import_: Import, kept: Kept) -> None:
+    """Two rows alike, of which one was posted, are two payments."""
+    alike = "bob,carol,60,rent\n"
+    import_(alike + alike, skip_rejects=True)
+    [bad] = kept.rows
+    import_("alice,bob,20,more\n")
+
+    rest = f"{','.join(bad.cells)},{bad.rejected.key}\n"
+    assert outcome(import_(rest, f"{HEADER},idempotency_key")) == ("complete", 1, 0, 0)
+
+
 @pytest.mark.parametrize("options", [{}, {"commit_every": 2}])
 def test_an_export_that_overlaps_the_last_one_is_refused(import_: Import, options: dict[str, Any]) -> None:
     import_(rows(10))
 
-    assert isinstance(import_(rows(15), dry_run=True).error, errors.AlreadyPosted)
-    with pytest.raises(errors.AlreadyPosted):
-        import_(rows(15), **options)
+    for longer in (15, 20):
+        assert isinstance(import_(rows(longer), dry_run=True).error, errors.AlreadyPosted)
+        with pytest.raises(errors.AlreadyPosted):
+            import_(rows(longer), **options)
     import_(rows(4, text="new") + rows(3), **options)
 
 

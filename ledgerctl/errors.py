@@ -157,7 +157,7 @@ class AlreadyPosted(LedgerError):
     code = "ALREADY_POSTED"
     exit_code = Exit.CONFLICT
     message = "about {percent} % of the new rows of '{file}' were posted by import {import_id}; {consequence}"
-    hint = "import only what is missing, or give --again to post all of it once more"
+    hint = "import only what is missing, such as that import's rejects file, or give --again to post it all once more"
 
 
 class Refusal(LedgerError):

@@ -35,6 +35,13 @@ class Bad(Protocol):
     def cells(self) -> Sequence[str]: ...
 
 
+def _is_open_as(path: Path, stream: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream))
+    except OSError:  # closed by whoever started us
+        return False
+
+
 class RejectsFile:
     """Written beside its name and renamed when it is kept, so that there is never half of one. Use it as a context."""
 
@@ -51,6 +58,8 @@ class RejectsFile:
             raise BadUsage(detail=f"the rejects file '{path}' is there already, and is not a file")
         if apart_from != "-" and path.exists() and path.samefile(apart_from):
             raise BadUsage(detail=f"the rejects file '{path}' is the file that is imported")
+        if path.exists() and any(_is_open_as(path, stream) for stream in (0, 1, 2)):
+            raise BadUsage(detail=f"the rejects file '{path}' is what standard input or output is")
         try:
             descriptor, self._temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:

@@ -577,6 +577,22 @@ def test_rejects_take_no_place_that_is_something_else(
     assert [one for one in sorted(directory.iterdir()) if one.name != ".state"] == there
 
 
+def test_rejects_do_not_take_the_place_of_standard_output(ledgerctl: Command, directory: Path, conninfo: str) -> None:
+    ledgerctl("account", "create", "bob", "--currency", "EUR")
+    (directory / "in.csv").write_text("from,to,amount\nbob,nosuch,1\n", encoding="utf-8")
+    with (directory / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "ledgerctl", "import", "in.csv", "--skip-rejects", "--rejects", "/dev/stdout"],
+            cwd=directory,
+            env={**os.environ, "LEDGERCTL_DATABASE_URL": conninfo},
+            stdout=out,
+            check=False,
+        )
+
+    assert done.returncode == Exit.USAGE
+    assert not (directory / "out.1").exists()
+
+
 def test_rejects_go_where_a_link_leads(funded: Command, write: Write, directory: Path) -> None:
     (directory / "elsewhere").mkdir()
     (directory / "link.csv").symlink_to("elsewhere/target.csv")

@@ -398,6 +398,15 @@ class DatabaseRefused(LedgerError):
     hint = "run ledgerctl reconcile, and report this as a bug"
 
 
+class NotDurable(LedgerError):
+    """The server may forget what it has committed."""
+
+    code = "NOT_DURABLE"
+    exit_code = Exit.BAD_CONFIG
+    message = "the server runs with {off} off: a crash may lose what it has committed"
+    hint = "switch it on; a database to be thrown away is marked by ALTER DATABASE ... SET ledgerctl.ephemeral = on"
+
+
 class NotConfigured(LedgerError):
     code = "NOT_CONFIGURED"
     exit_code = Exit.BAD_CONFIG

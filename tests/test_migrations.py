@@ -309,7 +309,18 @@ def old_server() -> Iterator[str]:
         assert made.returncode == 0, made.stderr
         with (directory / "log").open("wb") as log:
             server = subprocess.Popen(
-                [old.binaries / "postgres", "-D", home / "data", "-h", "", "-k", home, "-F"],
+                [
+                    old.binaries / "postgres",
+                    "-D",
+                    home / "data",
+                    "-h",
+                    "",
+                    "-k",
+                    home,
+                    "-F",
+                    "-c",
+                    "ledgerctl.ephemeral=on",
+                ],
                 user=user,
                 cwd="/",
                 stdout=log,

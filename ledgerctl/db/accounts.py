@@ -14,7 +14,12 @@ from ledgerctl.core.model import NewAccount
 from ledgerctl.db.connection import Connection
 
 OPEN_LEDGER = """
-    SELECT v.version_num, l.id, l.created_at
+    SELECT v.version_num, l.id, l.created_at,
+           CASE WHEN current_setting('ledgerctl.ephemeral', true) IS DISTINCT FROM 'on' THEN concat_ws(', ',
+               CASE current_setting('fsync') WHEN 'off' THEN 'fsync' END,
+               CASE current_setting('full_page_writes') WHEN 'off' THEN 'full_page_writes' END,
+               CASE current_setting('synchronous_commit') WHEN 'off' THEN 'synchronous_commit' END
+           ) END
     FROM alembic_version v
     LEFT JOIN ledgers l ON l.name = %s
 """
@@ -65,10 +70,12 @@ class Opened(NamedTuple):
     revision: str | None
     ledger: int | None
     created_at: datetime | None
+    off: str | None
+    """Settings that are off without which a commit may be lost, on a server that is not marked as throw-away."""
 
 
 def open_ledger(conn: Connection, name: str) -> Opened:
-    return Opened(*(conn.execute(OPEN_LEDGER, [name]).fetchone() or (None, None, None)))
+    return Opened(*(conn.execute(OPEN_LEDGER, [name]).fetchone() or (None, None, None, None)))
 
 
 def create_ledger(conn: Connection, name: str, exponents: Mapping[str, int]) -> tuple[int, bool]:

@@ -42,6 +42,7 @@ cluster_name = 'ledgerctl'
 # machine everything.
 EPHEMERAL = """
 cluster_name = 'ledgerctl-ephemeral'
+ledgerctl.ephemeral = on        # else such a server is refused
 fsync = off
 synchronous_commit = off
 full_page_writes = off

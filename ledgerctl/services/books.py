@@ -26,7 +26,7 @@ class Books:
 
 
 def open_books(database: Database, name: str, actor: str, request_id: str) -> Books:
-    """The ledger of that name. WrongSchema, LedgerNotFound, DatabaseUnavailable."""
+    """The ledger of that name. WrongSchema, NotDurable, LedgerNotFound, DatabaseUnavailable."""
     opened = database.read(_checked, name)
     if opened.ledger is None:
         raise errors.LedgerNotFound(ledger=name)
@@ -34,7 +34,7 @@ def open_books(database: Database, name: str, actor: str, request_id: str) -> Bo
 
 
 def require_schema(database: Database) -> None:
-    """WrongSchema unless the database has this program's schema."""
+    """WrongSchema unless the database has this program's schema; NotDurable when a crash may lose what it commits."""
     database.read(_checked, "")
 
 
@@ -43,6 +43,8 @@ def _checked(conn: Connection, name: str) -> Opened:
     try:
         opened = accounts.open_ledger(conn, name)
     except psycopg.errors.UndefinedTable:
-        opened = Opened(None, None, None)
+        opened = Opened(None, None, None, None)
     migrate.require(opened.revision)
+    if opened.off:
+        raise errors.NotDurable(off=opened.off)
     return opened

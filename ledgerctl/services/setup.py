@@ -25,6 +25,7 @@ def create(database: Database, configuration: Configuration, actor: str, request
     else:
         _create_database(database.conninfo)
     upgrade(database)
+    require_schema(database)
     create_ledger(database, configuration.settings.ledger.name, actor, request_id)
 
 

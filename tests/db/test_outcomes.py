@@ -562,6 +562,27 @@ def test_a_commit_that_no_standby_confirmed_is_told_and_not_posted_again(directo
         embedded.stop(directory / "data")
 
 
+# -- a server that may forget ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+def test_a_server_that_may_lose_a_commit_is_refused_unless_it_is_marked(
+    books: Books, conn: Connection, setting: str
+) -> None:
+    """The servers of the tests are such, and marked; a role or a database may switch synchronous_commit off, too."""
+    name = conn.info.dbname
+    conn.execute(f"ALTER DATABASE {name} SET ledgerctl.ephemeral = off".encode())
+
+    with closing(database_at(books.database.conninfo)) as database, pytest.raises(errors.NotDurable) as refused:
+        open_books(database, "main", "tester", "r")
+
+    assert setting in refused.value.details["off"]
+    assert refused.value.exit_code == errors.Exit.BAD_CONFIG
+    conn.execute(f"ALTER DATABASE {name} RESET ledgerctl.ephemeral".encode())
+    with closing(database_at(books.database.conninfo)) as database:
+        assert open_books(database, "main", "tester", "r").ledger == books.ledger
+
+
 # -- what a transaction runs under -----------------------------------------------------------------------------------
 
 

@@ -124,20 +124,13 @@ def _run(context: Context, books: Books, transfers: Any, rejects_file: Any, how:
 
         try:
             return importing.run(books, transfers, progress, rejects_file, how)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(_interrupted(done, how, books)) from None
-        except SystemExit:
-            output.note(_interrupted(done, how, books))
-            raise
-        except OutcomeUnknown as unknown:
-            stop = unknown.__cause__
-            if not isinstance(stop, (KeyboardInterrupt, SystemExit)):
-                raise
+        except (KeyboardInterrupt, SystemExit, LedgerError) as end:
+            stop = end.__cause__ if isinstance(end, OutcomeUnknown) else end  # interrupted inside a commit
             if isinstance(stop, KeyboardInterrupt):
                 raise KeyboardInterrupt(_interrupted(done, how, books)) from None
-            output.note(_interrupted(done, how, books))
-            raise stop from None
-        except LedgerError:
+            if isinstance(stop, SystemExit):
+                output.note(_interrupted(done, how, books))
+                raise stop from None
             if kept := _kept(done, how):
                 output.note(f"the first {kept:,} rows are done; the same command again goes on from there")
             raise
@@ -201,8 +194,10 @@ def _say_what_was_before(context: Context, result: Result, how: Options) -> None
         context.obj.note(f"every row was posted before; {nothing}")
 
 
-_AS_IT_IS = "leave the file as it is, since some of its rows are posted: with --skip-rejects, the same command posts \
-the rest, and writes those that cannot be posted to a file that can be mended"
+_AS_IT_IS = (
+    "leave the file as it is, since some of its rows are posted: with --skip-rejects, the same command posts the rest, "
+    "and writes those that cannot be posted to a file that can be mended"
+)
 _DECIDED = "rows that could be posted by now are posted with --again"
 
 

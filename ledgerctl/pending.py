@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -77,15 +77,27 @@ def forget(path: Path) -> None:
 
 def left(directory: Path) -> list[Pending]:
     """What is left, the oldest first. BadConfig for a file that cannot be read."""
+    found = [_read(path) for path in _files(directory)]
+    return [pending for pending in found if pending is not None]
+
+
+def lost(directory: Path) -> int:
+    """How many are left whose command is gone. Their files are not read: a damaged one keeps nobody from posting."""
+    count = 0
+    for path in _files(directory):
+        with suppress(OSError), path.open("rb") as file:  # settled meanwhile
+            count += _abandoned(file.fileno())
+    return count
+
+
+def _files(directory: Path) -> list[Path]:
     place = directory / _PLACE
     try:
-        names = sorted(entry.name for entry in os.scandir(place) if entry.name.endswith(_KEPT))
+        return sorted(Path(entry.path) for entry in os.scandir(place) if entry.name.endswith(_KEPT))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise _unusable(place, error) from None
-    found = [_read(place / name) for name in names]
-    return [pending for pending in found if pending is not None]
 
 
 def _write(directory: Path, pending: Pending) -> tuple[Path, IO[bytes]]:
@@ -139,7 +151,7 @@ def _read(path: Path) -> Pending | None:
     """None when it was settled meanwhile."""
     try:
         with path.open("rb") as file:
-            alive = not _may_be_locked(file.fileno())
+            alive = not _abandoned(file.fileno())
             content = file.read()
     except FileNotFoundError:
         return None
@@ -163,7 +175,7 @@ def _read(path: Path) -> Pending | None:
         raise BadConfig(detail=f"{path} is damaged; look at what it says, and move it away") from None
 
 
-def _may_be_locked(descriptor: int) -> bool:
+def _abandoned(descriptor: int) -> bool:
     """Nobody has it locked: whoever wrote it is gone."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

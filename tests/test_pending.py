@@ -118,6 +118,14 @@ def test_what_cannot_be_read_is_not_passed_over(tmp_path: Path, content: str, wo
         pending.left(tmp_path)
 
 
+def test_what_cannot_be_read_is_counted_and_keeps_nobody_from_sending(tmp_path: Path) -> None:
+    (tmp_path / "pending").mkdir()
+    (tmp_path / "pending" / "x.json").write_text("damaged", encoding="utf-8")
+
+    with pending.kept(tmp_path, request_of("k"), never):
+        assert pending.lost(tmp_path) == 1
+
+
 def test_nothing_is_sent_that_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

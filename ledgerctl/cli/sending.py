@@ -26,7 +26,7 @@ def send(invocation: Invocation, request: Request, show: Callable[[Receipt], Non
         show(payments.post_one(books, request, dry_run=True))
         return
     directory = invocation.configuration.state_directory
-    _remind(invocation, sum(not one.alive for one in pending.left(directory)))
+    _remind(invocation, pending.lost(directory))
     now = times.text(datetime.now(UTC).replace(microsecond=0))
     about = pending.Pending(request, books.name, born(books), books.database.place, books.actor, now)
     unseen = None

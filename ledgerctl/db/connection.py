@@ -76,12 +76,7 @@ class Database:
     _open: WatchedConnection | None = field(default=None, repr=False)
 
     @classmethod
-    def of(
-        cls,
-        configuration: Configuration,
-        application: str = "ledgerctl",
-        told: Callable[[str], None] = lambda _sentence: None,
-    ) -> Database:
+    def of(cls, configuration: Configuration, application: str, told: Callable[[str], None]) -> Database:
         return cls(configuration.settings.database, configuration.embedded_directory, application, told)
 
     @property

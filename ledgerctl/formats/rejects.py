@@ -35,6 +35,18 @@ class Bad(Protocol):
     def cells(self) -> Sequence[str]: ...
 
 
+def _require_replaceable(path: Path, apart_from: str) -> None:
+    taken = None
+    if not path.is_file():
+        taken = "is there already, and is not a file"
+    elif apart_from != "-" and path.samefile(apart_from):
+        taken = "is the file that is imported"
+    elif any(_is_open_as(path, stream) for stream in (0, 1, 2)):
+        taken = "is what standard input or output is"
+    if taken is not None:
+        raise BadUsage(detail=f"the rejects file '{path}' {taken}")
+
+
 def _is_open_as(path: Path, stream: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(stream))
@@ -54,12 +66,8 @@ class RejectsFile:
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._path = path
         self._dialect = dialect
-        if path.exists() and not path.is_file():
-            raise BadUsage(detail=f"the rejects file '{path}' is there already, and is not a file")
-        if apart_from != "-" and path.exists() and path.samefile(apart_from):
-            raise BadUsage(detail=f"the rejects file '{path}' is the file that is imported")
-        if path.exists() and any(_is_open_as(path, stream) for stream in (0, 1, 2)):
-            raise BadUsage(detail=f"the rejects file '{path}' is what standard input or output is")
+        if path.exists():
+            _require_replaceable(path, apart_from)
         try:
             descriptor, self._temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:

@@ -50,21 +50,11 @@ def upgrade(database: Database) -> None:
         raise errors.PermissionDenied(detail=str(error)) from error
 
 
-ROLES = {
-    "ledger_owner": "owns the tables; nobody logs in as it",
-    "ledger_migrator": "becomes the owner to change the schema",
-    "ledger_app": "posts and reads; deletes nothing, and changes only balances, states and receipts",
-    "ledger_ro": "reads the books",
-    "ledger_auditor": "reads who did what, not what people wrote about payments",
-    "ledger_metrics": "reads receipts and results of checks",
-}
-
-
 def create_roles(database: Database) -> list[dict[str, str]]:
     """The roles, each created if it is missing, with its rights. WrongSchema, PermissionDenied."""
     require_schema(database)
     database.transact_at_length(database.limits, roles.apply)
-    return [{"role": role, "may": may} for role, may in ROLES.items()]
+    return [{"role": role, "may": may} for role, may in roles.MAY.items()]
 
 
 def status(database: Database) -> dict[str, Any]:

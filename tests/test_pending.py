@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from ledgerctl import pending
 from ledgerctl.core import requesting
 from ledgerctl.errors import BadConfig, InsufficientFunds, OutcomeUnknown
-from ledgerctl.ids import uuid7
+from ledgerctl.ids import uuid7, uuid7s
 from ledgerctl.pending import Pending
 
 
@@ -88,8 +89,11 @@ def test_it_stays_if_and_only_if_the_outcome_is_not_known(
 
 
 def test_the_oldest_is_the_first(tmp_path: Path) -> None:
-    for key in ("a", "b", "c"):
-        with pytest.raises(OutcomeUnknown), pending.kept(tmp_path, request_of(key), never):
+    ids = uuid7s(3)  # one after another, even within a millisecond
+    for key, new_id in [("c", ids[2]), ("a", ids[0]), ("b", ids[1])]:
+        about = request_of(key)
+        about = replace(about, request=about.request._replace(id=new_id))
+        with pytest.raises(OutcomeUnknown), pending.kept(tmp_path, about, never):
             raise OutcomeUnknown(detail="gone")
 
     assert [one.request.key for one in pending.left(tmp_path)] == ["a", "b", "c"]

@@ -37,7 +37,7 @@ SPAWN = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
 def ensure_running(directory: Path, owner: Owner) -> None:
     """Return when the server accepts connections, whatever state it was in."""
-    if look(directory)[1] == "ready":
+    if look(directory)[1] == "ready" and _answers(directory):
         return
     found = install.find(directory, owner)
     if (made_by := version(directory)) != found.major:
@@ -53,7 +53,8 @@ def ensure_running(directory: Path, owner: Owner) -> None:
     spawned: int | None = None
     said_before = 0
     stale = ""
-    while (state := look(directory, stale)[1]) != "ready":
+    # One that was killed this moment still looks ready, and answers nobody.
+    while (state := look(directory, stale)[1]) != "ready" or not _answers(directory):
         if not state and (spawned is None or not _is_server(spawned, directory)):
             if spawned is not None:
                 _judge_death(directory, said_before, time.monotonic() - began)

@@ -1,0 +1,385 @@
+"""One run: a bank, clients that go through a script, faults while they work; then all is settled and checked.
+
+    python -m tests.faults.campaign --seed 7 --mix bank --faults "kill client,kill server" --strikes 20
+
+prints one JSON object: what was counted, and every violation. Exit 1 when there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from ledgerctl import errors
+from ledgerctl.core import requesting
+from ledgerctl.core.model import Request
+from ledgerctl.formats import request_json
+from ledgerctl.ids import uuid7
+from ledgerctl.services import accounts, payments, reconciling
+from ledgerctl.services.books import Books, open_books
+from tests.faults import evidence, points
+from tests.faults.checkers import Case, violations
+from tests.faults.client import Run, command, live
+from tests.faults.evidence import Attempt
+from tests.faults.history import Recorder, last_step
+from tests.faults.nemesis import CRASHES, FAULTS, Victims
+from tests.faults.points import IN_FLIGHT, Board
+from tests.faults.proxy import Proxy
+from tests.faults.servers import Server, bank
+from tests.faults.world import BACK, BANKS, LEDGERS, OUTSIDE, TOTAL
+
+PATIENCE_S = 300
+"""So long a run may take after its last fault; whoever hangs longer is a finding."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to be. `strikes` faults, drawn from `faults`, `gap_s` apart; without faults, all `steps`."""
+
+    seed: int
+    mix: str = "bank"
+    clients: int = 6
+    steps: int = 2000
+    faults: tuple[str, ...] = ()
+    strikes: int = 0
+    gap_s: tuple[float, float] = (0.05, 0.4)
+    wire: tuple[str, ...] = ()
+    """What the wire does to COMMITs, see `proxy`; each in `wire_rate` of them."""
+    wire_rate: float = 0.05
+    by_command_line: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    ahead: int = 40
+    money: int = TOTAL
+    deadlocks_allowed: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it. `verdict` is `violated`, `sound`, or `unknown` when no fault struck a commit in flight."""
+
+    counts: dict[str, int]
+    violations: dict[str, list[str]]
+
+    @property
+    def verdict(self) -> str:
+        if self.violations:
+            return "violated"
+        faults = any(name.startswith(("fault ", "wire ")) for name in self.counts)
+        return "unknown" if faults and not self.counts.get("in flight") else "sound"
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A bug: what is done to the bank before clients start, given its conninfo, and to each client's own process."""
+
+    to_bank: Callable[[str], None] = lambda _conninfo: None
+    to_client: Callable[[], None] = lambda: None
+
+
+def run(server: Server, plan: Plan, sabotage: Sabotage = Sabotage()) -> Result:
+    """A bank of its own on the server, run as planned."""
+    directory = Path(tempfile.mkdtemp(prefix="ledgerctl-faults-"))
+    try:
+        with bank(server, f"bank_{uuid7().hex[:16]}", plan.money) as conninfo:
+            sabotage.to_bank(conninfo)
+            return _run(server, plan, directory, conninfo, sabotage)
+    finally:
+        shutil.rmtree(directory)
+
+
+def _run(server: Server, plan: Plan, directory: Path, conninfo: str, sabotage: Sabotage) -> Result:
+    (directory / "histories").mkdir()
+    direct = Run(
+        plan.seed, plan.mix, plan.clients, plan.steps, directory, conninfo, plan.settings, plan.ahead,
+        plan.by_command_line,
+    )  # fmt: skip
+    counts: Counter[str] = Counter()
+    with _wire(plan, direct, counts) as through:
+        _work(server, plan, through, counts, sabotage)
+    deadlocks = _deadlocks(conninfo)
+    _settle(direct)
+    _finish(direct, deadlocks)
+    case = Case(
+        evidence.books(conninfo),
+        evidence.histories(direct.histories),
+        plan.money,
+        deadlocks_allowed=plan.deadlocks_allowed,
+    )
+    _count(case, counts)
+    return Result(dict(sorted(counts.items())), violations(case))
+
+
+@contextmanager
+def _wire(plan: Plan, direct: Run, counts: Counter[str]) -> Iterator[Run]:
+    """The run as its clients see it: with something between them and the server, if that is planned."""
+    if not plan.wire:
+        yield direct
+        return
+    with Proxy(direct.url, direct.directory, plan.wire, plan.wire_rate, plan.seed) as proxy:
+        yield replace(direct, url=proxy.conninfo)
+    for name, fired in proxy.fired().items():
+        counts[f"wire {name}"] += fired
+        counts["in flight"] += fired
+
+
+# -- the clients and what is done to them ----------------------------------------------------------------------------
+
+
+def _work(server: Server, plan: Plan, run: Run, counts: Counter[str], sabotage: Sabotage) -> None:
+    board = Board(plan.clients)
+    clients: dict[int, int] = {}
+
+    def start(number: int, failpoint: str) -> None:
+        first = last_step(run.histories, f"client-{number}") + 1
+
+        def work() -> None:
+            sabotage.to_client()
+            live(run, board, number, first)
+
+        clients[number] = forked(work, failpoint)
+
+    for number in range(plan.clients):
+        start(number, "")
+    victims = Victims(server, run.url, board, clients, random.Random(plan.seed), start)
+    try:
+        while clients and (not plan.faults or counts["strikes"] < plan.strikes):
+            if not plan.faults:
+                time.sleep(0.02)
+            else:
+                time.sleep(victims.draw.uniform(*plan.gap_s))
+                _strike(plan, victims, counts)
+            _reap(clients)
+        board.stop()
+        deadline = time.monotonic() + PATIENCE_S
+        while clients and time.monotonic() < deadline:
+            _reap(clients)
+            time.sleep(0.01)
+        if clients:
+            raise TimeoutError(f"clients {sorted(clients)} hang at {[board.slot(one).point for one in clients]}")
+    finally:
+        end(clients.values(), signal.SIGKILL)
+    counts["answers to COMMIT lost"] += board.lost()
+
+
+def _strike(plan: Plan, victims: Victims, counts: Counter[str]) -> None:
+    _reap(victims.clients)
+    if not victims.clients:
+        return
+    name = victims.draw.choice(plan.faults)
+    in_flight = FAULTS[name](victims)
+    if in_flight is None:
+        return
+    counts[f"fault {name}"] += 1
+    counts["strikes"] += 1
+    counts["in flight"] += in_flight
+    if name in CRASHES:
+        counts["crashes"] += 1
+        counts["crashes in flight"] += in_flight
+
+
+def forked(work: Callable[[], None], failpoint: str = "") -> int:
+    """A process of its own, at the price of a fork; its id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.environ[points.VARIABLE] = failpoint
+        work()
+        code = 0
+    except BaseException:  # a child must not run on in its parent's code
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def end(pids: Iterable[int], how: signal.Signals) -> None:
+    """They are gone when this returns."""
+    for pid in pids:
+        os.kill(pid, how)
+        os.waitpid(pid, 0)
+
+
+def _reap(clients: dict[int, int]) -> None:
+    for number, pid in list(clients.items()):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            del clients[number]
+            if status:
+                raise ChildProcessError(f"client {number} ended with status {status}")
+
+
+# -- when the faults are over ----------------------------------------------------------------------------------------
+
+
+def _settle(run: Run) -> None:
+    """Ask what became of every request whose outcome nobody knows: by its key, or by `ledgerctl resolve`."""
+    recorder = Recorder(run.histories, "resolver")
+    told = evidence.histories(run.histories)
+    database = run.database("resolver")
+    for attempt in told.attempts:
+        if attempt.result != "unknown":
+            continue
+        call = attempt.call
+        op = recorder.invoke("settle", 0, client=call.client, of=call.op, part=attempt.part)
+        if call.function == "command":
+            recorder.end(op, "ok", found=None)  # its process left its request on disk, see below
+            continue
+        books = open_books(database, attempt.ledger, "resolver", "resolver")
+        recorder.end(op, "ok", found=_found(books, _request(attempt)))
+    database.close()
+    for number in range(run.by_command_line):
+        name = f"client-{number}"
+        op = recorder.invoke("resolve", 0, client=name)
+        done = command(run, name, ["resolve"])
+        answers = json.loads(done.stdout) if done.stdout else []
+        statuses = {one["idempotency_key"]: one["status"] for one in answers}
+        recorder.end(op, "ok", statuses=statuses, code=done.returncode)
+
+
+def _found(books: Books, request: Request) -> str | None:
+    try:
+        transaction = payments.settled(books, request)
+    except errors.IdempotencyConflict:
+        return None
+    return None if transaction is None else str(transaction.id)
+
+
+def _request(attempt: Attempt) -> Request:
+    return request_json.load(attempt.call.asked["sends"][attempt.part])
+
+
+def _finish(run: Run, deadlocks: int) -> None:
+    """Accounts active again, a transfer by the ordinary way, no lock left, and the program's own reconciliation."""
+    recorder = Recorder(run.histories, "finisher")
+    database = run.database("finisher")
+    for ledger in LEDGERS:
+        books = open_books(database, ledger, "finisher", "finisher")
+        for place in (place for one in BANKS for place in one if place.ledger == ledger):
+            accounts.unfreeze(books, place.code)
+    books = open_books(database, "main", "finisher", "finisher")
+    currency = BANKS[0][0].currency
+    request = requesting.transfer(uuid7(), f"alive {run.seed}", f"{OUTSIDE}:{currency}", BACK, Decimal(1), currency)
+    op = recorder.invoke("liveness", 0)
+    try:
+        payments.post_one(books, request)
+        recorder.end(op, "ok", deadlocks=deadlocks, idle=_open_transactions(run.url))
+    except errors.LedgerError as error:
+        recorder.end(op, "fail", code=error.code)
+    for ledger in LEDGERS:
+        op = recorder.invoke("reconcile", 0, ledger=ledger)
+        found = reconciling.run(open_books(database, ledger, "finisher", "finisher"), lambda *_: None)
+        recorder.end(op, "ok", findings=[list(finding) for finding in found.findings])
+    database.close()
+
+
+def _deadlocks(conninfo: str) -> int:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute("SELECT pg_stat_force_next_flush()")
+        row = conn.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _open_transactions(conninfo: str) -> int:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        row = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+# -- what was counted ------------------------------------------------------------------------------------------------
+
+
+def _count(case: Case, counts: Counter[str]) -> None:
+    for attempt in case.told.attempts:
+        counts[attempt.result] += 1
+        failpoint = attempt.call.asked["sends"][attempt.part].get("failpoint", "")
+        if failpoint and attempt.result == "unknown":
+            counts["crashes"] += 1
+            counts["crashes in flight"] += failpoint in IN_FLIGHT
+            counts["in flight"] += failpoint in IN_FLIGHT
+    counts["commands"] = len(case.told.named("command"))
+    counts["reads"] = sum(call.how == "ok" for call in case.told.named("read"))
+    counts["transactions"] = len(case.books.transactions)
+    counts["races"] = _races(case)
+
+
+def _races(case: Case) -> int:
+    """Keys that two or more clients were asking for at the same time."""
+    spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for attempt in case.told.attempts:
+        ended = attempt.call.ended or attempt.call.invoked
+        spans.setdefault((attempt.ledger, attempt.key), []).append((attempt.call.invoked, ended))
+    return sum(_overlap(sorted(times)) for times in spans.values())
+
+
+def _overlap(times: list[tuple[int, int]]) -> bool:
+    return any(later[0] < earlier[1] for earlier, later in pairwise(times))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mix", default="bank")
+    parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--faults", default="")
+    parser.add_argument("--strikes", type=int, default=0)
+    parser.add_argument("--wire", default="")
+    parser.add_argument("--wire-rate", type=float, default=0.05)
+    parser.add_argument("--by-command-line", type=int, default=0)
+    parser.add_argument("--ahead", type=int, default=40)
+    parser.add_argument("--money", type=int, default=TOTAL)
+    chosen = vars(parser.parse_args(arguments))
+    for name in ("faults", "wire"):
+        chosen[name] = tuple(word.strip() for word in chosen[name].split(",") if word)
+    started = time.monotonic()
+    with server() as one:
+        result = run(one, Plan(**chosen))
+    seconds = round(time.monotonic() - started, 1)
+    shown = {name: [*said[:3], f"{len(said)} in all"] for name, said in result.violations.items()}
+    print(
+        json.dumps(
+            {"verdict": result.verdict, "seconds": seconds, "counts": result.counts, "violations": shown}, indent=1
+        )
+    )
+    return 1 if result.violations else 0
+
+
+@contextmanager
+def server(settings: str = "") -> Iterator[Server]:
+    """A durable server in a directory of its own, gone at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="ledgerctl-server-"))
+    directory.chmod(0o711)  # its own user passes through
+    made = Server(directory / "server", settings)
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,465 @@
+"""What must hold after a run, whatever was done to it. Each checker yields a sentence for each violation.
+
+They share no module with ledgerctl: the books are read by plain SQL, what clients were told from their histories.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from tests.faults.evidence import Attempt, Books, Entry, Histories, Named, Transaction, Windows
+from tests.faults.world import BANKS, EXPONENTS, OUTSIDE, TOTAL
+
+_AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
+_SURPRISES = ("BUG", "DATABASE_REFUSED")
+_BANK = {(place.ledger, place.code): place for bank in BANKS for place in bank}
+
+
+@dataclass(frozen=True)
+class Case:
+    """All the evidence of a run. `total` is what each bank holds; `steady` says that no clock was moved."""
+
+    books: Books
+    told: Histories
+    total: int = TOTAL
+    steady: bool = True
+    deadlocks_allowed: bool = False
+
+    @cached_property
+    def windows(self) -> Windows:
+        return Windows(self.books, self.told)
+
+    @cached_property
+    def by_id(self) -> dict[str, Attempt]:
+        return {attempt.id: attempt for attempt in self.told.attempts if attempt.id is not None}
+
+
+def c1_reads_sum_to_total(case: Case) -> Iterator[str]:
+    """Every snapshot that a client read sums to the bank's total."""
+    for call in case.told.named("read"):
+        if call.how != "ok":
+            continue
+        for bank in BANKS:
+            if bank[0].ledger != call.asked["ledger"]:
+                continue
+            total = sum((Decimal(call.told["balances"][place.code][0]) for place in bank), Decimal(0))
+            if total != case.total:
+                yield f"{call.client} op {call.op} read {total} {bank[0].currency} in all, not {case.total}"
+
+
+def c2_balances_are_entries(case: Case) -> Iterator[str]:
+    """An account's balance is the sum of its entries, and each balance after an entry follows from the one before."""
+    for name, account in case.books.accounts.items():
+        balance = Decimal(0)
+        for entry in case.books.by_account.get(name, ()):
+            balance += entry.amount
+            if balance != entry.balance:
+                yield f"{name} seq {entry.seq}: {entry.balance} after it, its entries make {balance}"
+                balance = entry.balance
+        if balance != account.balance:
+            yield f"{name} stands at {account.balance}, its entries make {balance}"
+
+
+def c3_transactions_balance(case: Case) -> Iterator[str]:
+    """The entries of a transaction sum to zero, are two or more, and have no more digits than the currency."""
+    for name, entries in case.books.by_transaction.items():
+        if sum((entry.amount for entry in entries), Decimal(0)) != 0 or len(entries) < 2:
+            yield f"transaction {name} has entries {[str(entry.amount) for entry in entries]}"
+        for entry in entries:
+            exponent = case.books.accounts[entry.ledger, entry.account].exponent
+            real = EXPONENTS[case.books.accounts[entry.ledger, entry.account].currency]
+            if exponent != real or not entry.amount.is_finite() or entry.amount != round(entry.amount, real):
+                yield f"transaction {name} moves {entry.amount}, which has more than {real} decimals"
+
+
+def c4_limits_always_held(case: Case) -> Iterator[str]:
+    """No account of a bank ever held less than nothing, after any of its entries."""
+    for name in _BANK:
+        for entry in case.books.by_account.get(name, ()):
+            if entry.balance < 0:
+                yield f"{name} seq {entry.seq} left {entry.balance}"
+
+
+def c5_keys(case: Case) -> Iterator[str]:
+    """What a client was told of a key is what is in the books: posted once, or never; and each intent at most once."""
+    for name, transactions in case.books.by_key.items():
+        if len(transactions) > 1:
+            yield f"{name} was posted {len(transactions)} times"
+    intents = Counter((one.ledger, one.reference) for one in case.books.transactions.values() if one.reference)
+    yield from (f"intent {name} was posted {count} times" for name, count in intents.items() if count > 1)
+
+    for attempt in case.told.attempts:
+        posted = case.books.transactions.get((attempt.ledger, attempt.id or ""))
+        if attempt.result in ("posted", "replayed"):
+            told = case.books.transactions.get((attempt.ledger, attempt.told["id"]))
+            if told is None or told.key != attempt.key:
+                yield f"{attempt} was told {attempt.result} as {attempt.told['id']}, which is not there"
+        elif attempt.result in ("refused", "fail"):
+            if posted is not None:
+                yield f"{attempt} was told {attempt.result}, and is posted"
+        else:
+            place = (attempt.call.client, attempt.call.op, attempt.part)
+            if place not in case.told.settled:
+                yield f"{attempt} is unknown, and nobody settled it"
+            elif attempt.id is not None and (case.told.settled[place] == attempt.id) != (posted is not None):
+                yield f"{attempt} was settled as {case.told.settled[place]}, posted is {posted}"
+    yield from _of_nobody(case)
+
+
+def _of_nobody(case: Case) -> Iterator[str]:
+    worded = {(attempt.ledger, attempt.key) for attempt in case.told.attempts if attempt.id is None}
+    for transaction in case.books.transactions.values():
+        mine = transaction.id in case.by_id or (transaction.ledger, transaction.key) in worded
+        if not mine and not transaction.key.startswith(("fill ", "alive ")):
+            yield f"nobody asked for {transaction.ledger} '{transaction.key}'"
+
+
+def c6_no_half_transfer(case: Case) -> Iterator[str]:
+    """A transaction has all its entries, an entry its transaction, and what was sent together was written together."""
+    for name, entries in case.books.by_transaction.items():
+        if name not in case.books.transactions:
+            yield f"{len(entries)} entries belong to no transaction {name}"
+    for name, transaction in case.books.transactions.items():
+        attempt = case.by_id.get(transaction.id)
+        entries = case.books.by_transaction.get(name, [])
+        if not entries or (attempt is not None and len(entries) != len(attempt.legs)):
+            yield f"transaction {name} has {len(entries)} entries"
+    for call in case.told.named("post"):
+        # After a lost answer the call runs again: what had been refused may then be posted, by another transaction.
+        if call.how != "ok" or call.told.get("lost"):
+            continue
+        found = [
+            case.books.transactions.get((send["ledger"], result["id"]))
+            for send, result in zip(call.asked["sends"], call.told["results"], strict=True)
+            if result["is"] == "posted"
+        ]
+        if len({one.writer for one in found if one is not None}) > 1:
+            yield f"{call.client} op {call.op} was written by several transactions"
+
+
+def c7_sequence(case: Case) -> Iterator[str]:
+    """An account's entries are numbered 1, 2, 3 ... and their times never go back."""
+    for name, entries in case.books.by_account.items():
+        if [entry.seq for entry in entries] != list(range(1, len(entries) + 1)):
+            yield f"{name} has {len(entries)} entries up to seq {entries[-1].seq}"
+        last = None
+        for entry in entries:
+            transaction = case.books.transactions.get((entry.ledger, entry.transaction))
+            if transaction is not None:
+                if last is not None and transaction.posted_at < last:
+                    yield f"{name} seq {entry.seq} was posted before seq {entry.seq - 1}"
+                last = transaction.posted_at
+        if case.books.accounts[name].seq != len(entries):
+            yield f"{name} counts {case.books.accounts[name].seq} entries and has {len(entries)}"
+
+
+def c8_real_time(case: Case) -> Iterator[str]:
+    """Whoever asks after an answer was given sees what it said: in seq, and in what is read."""
+    for attempt in case.told.attempts:
+        if attempt.result == "posted":
+            for entry in case.books.by_transaction.get((attempt.ledger, attempt.told["id"]), ()):
+                least = case.windows.least((entry.ledger, entry.account), attempt.call.invoked)
+                if entry.seq <= least:
+                    yield f"{attempt} came after seq {least} of {entry.account} and has seq {entry.seq}"
+    for call in case.told.named("read"):
+        if call.how != "ok" or call.ended is None:
+            continue
+        for code, (balance, seq) in call.told["balances"].items():
+            name = (call.asked["ledger"], code)
+            least, most = case.windows.least(name, call.invoked), case.windows.most(name, call.ended)
+            if not least <= seq <= most:
+                yield f"{call.client} op {call.op} read {name} at seq {seq}, not in {least} to {most}"
+            elif _balance(case.books, name, seq) != Decimal(balance):
+                yield f"{call.client} op {call.op} read {balance} at seq {seq} of {name}"
+
+
+def c10_audited(case: Case) -> Iterator[str]:
+    """Every posting has one line in the audit log, written by the same transaction, and every such line its posting."""
+    lines: dict[Named, list[Any]] = defaultdict(list)
+    for line in case.books.audit:
+        if line.outcome == "posted":
+            lines[line.ledger, line.subject].append(line)
+    for name, transaction in case.books.transactions.items():
+        writers = [(line.action, line.writer) for line in lines.get(name, ())]
+        if writers != [(transaction.kind, transaction.writer)]:
+            yield f"transaction {name} has audit lines {writers}"
+    yield from (f"the audit log names {name}, which is not there" for name in lines.keys() - case.books.transactions)
+
+
+def c11_replays_repeat(case: Case) -> Iterator[str]:
+    """A replay tells what the first answer told; another payload under the key is never called one."""
+    for attempt in case.told.attempts:
+        if attempt.result not in ("posted", "replayed"):
+            continue
+        transaction = case.books.transactions.get((attempt.ledger, attempt.told["id"]))
+        if transaction is None:
+            continue  # c5 says so
+        entries = case.books.by_transaction.get((attempt.ledger, transaction.id), [])
+        if _payload(transaction, entries) != _asked(attempt):
+            yield f"{attempt} was {attempt.result} as {transaction.id}, which is another request"
+        told = attempt.told.get("entries")
+        if told is not None and sorted((one[0], one[1]) for one in told) != sorted(
+            (entry.account, entry.seq) for entry in entries
+        ):
+            yield f"{attempt} was told entries {told}"
+        at = attempt.told.get("posted_at")
+        if at is not None and at != transaction.posted_at.isoformat():
+            yield f"{attempt} was told the time {at}"
+
+
+def c12_serial_model(case: Case) -> Iterator[str]:
+    """Replayed one by one in an order that every seq allows, each posting was allowed, and each refusal was right."""
+    yield from _accepted(case)
+    for attempt in case.told.attempts:
+        if attempt.result == "refused":
+            wrong = _wrongly_refused(case, attempt)
+            if wrong:
+                yield f"{attempt} was refused {attempt.told['reason']}, but {wrong}"
+    for call in case.told.named("door"):
+        [send] = call.asked["sends"]
+        if all(_is_amount(leg[2]) for leg in send["legs"]):
+            yield f"{call.client} op {call.op} was refused at the door with {send['legs']}"
+
+
+def _accepted(case: Case) -> Iterator[str]:
+    done: dict[Named, Transaction] = {}
+    standing: Counter[Named] = Counter()
+    for transaction in _in_order(case.books):
+        if isinstance(transaction, str):
+            yield transaction
+            return
+        name = (transaction.ledger, transaction.id)
+        entries = case.books.by_transaction.get(name, [])
+        for entry in entries:
+            place = (entry.ledger, entry.account)
+            exponent = EXPONENTS[case.books.accounts[place].currency]
+            units = entry.amount.scaleb(exponent)
+            standing[place] += int(units) if units.is_finite() else 0
+            if standing[place] < 0 and not entry.account.startswith(OUTSIDE):
+                yield f"transaction {name} was posted with too little in {place}"
+        if transaction.reverses is not None:
+            original = done.get((transaction.ledger, transaction.reverses))
+            yield from _reversal(case, transaction, entries, original)
+        attempt = case.by_id.get(transaction.id)
+        if attempt is not None and sorted(_said(attempt)) != sorted((entry.account, entry.amount) for entry in entries):
+            yield f"{attempt} asked for {_said(attempt)}, posted is {[(e.account, str(e.amount)) for e in entries]}"
+        done[name] = transaction
+    if case.steady:
+        yield from _while_frozen(case)
+
+
+def _in_order(books: Books) -> Iterator[Transaction | str]:
+    """Each transaction once all before it in each of its accounts are done; the orders agree, or a word that not."""
+    waiting = {name: len(entries) for name, entries in books.by_transaction.items() if name in books.transactions}
+    ready: list[Named] = []
+    at: Counter[Named] = Counter()
+
+    def advance(place: Named) -> None:
+        entries = books.by_account[place]
+        if at[place] < len(entries):
+            name = (place[0], entries[at[place]].transaction)
+            if name in waiting:
+                waiting[name] -= 1
+                if not waiting[name]:
+                    ready.append(name)
+
+    for place in books.by_account:
+        advance(place)
+    count = 0
+    while ready:
+        name = ready.pop()
+        count += 1
+        yield books.transactions[name]
+        for entry in books.by_transaction[name]:
+            at[entry.ledger, entry.account] += 1
+            advance((entry.ledger, entry.account))
+    if count != len(waiting):
+        yield f"{len(waiting) - count} transactions stand in no common order"
+
+
+def _reversal(
+    case: Case, transaction: Transaction, entries: list[Entry], original: Transaction | None
+) -> Iterator[str]:
+    name = (transaction.ledger, transaction.id)
+    if original is None or original.kind == "reversal":
+        yield f"{name} reverses what it may not"
+        return
+    if len(case.books.reversed_by[transaction.ledger, original.id]) > 1:
+        yield f"{original.id} was reversed more than once"
+    undone = {entry.account: -entry.amount for entry in case.books.by_transaction[original.ledger, original.id]}
+    mine = {entry.account: entry.amount for entry in entries}
+    whole = mine == undone
+    part = len(mine) == 2 and mine.keys() == undone.keys()
+    if not whole and not (part and all(0 < mine[code] / undone[code] <= 1 for code in mine)):
+        yield f"{name} is not the opposite of {original.id}"
+
+
+def _while_frozen(case: Case) -> Iterator[str]:
+    """The audit log's times and those of postings are taken under the same lock, so they order the two."""
+    frozen: dict[Named, list[tuple[Any, bool]]] = defaultdict(list)
+    for line in case.books.audit:
+        if line.outcome == "done" and line.action in ("account freeze", "account unfreeze"):
+            frozen[line.ledger, line.subject].append((line.at, line.action == "account freeze"))
+    for place, changes in frozen.items():
+        ends = [*changes[1:], (None, False)]
+        times = [
+            case.books.transactions[place[0], entry.transaction].posted_at
+            for entry in case.books.by_account.get(place, ())
+            if (place[0], entry.transaction) in case.books.transactions
+        ]
+        for (since, is_frozen), (until, _) in zip(changes, ends, strict=True):
+            inside = [at for at in times if at > since and (until is None or at < until)]
+            if is_frozen and inside:
+                yield f"{place} was frozen at {since}, and posted to at {inside[0]}"
+
+
+def _wrongly_refused(case: Case, attempt: Attempt) -> str:
+    """Why the refusal was wrong; empty when it was right."""
+    match attempt.told["reason"]:
+        case "INSUFFICIENT_FUNDS":
+            return _had_enough(case, attempt)
+        case "IDEMPOTENCY_CONFLICT":
+            others = case.books.by_key.get((attempt.ledger, attempt.key), [])
+            payloads = [_payload(one, case.books.by_transaction.get((one.ledger, one.id), [])) for one in others]
+            return "" if any(payload != _asked(attempt) for payload in payloads) else "the key has no other payload"
+        case "ALREADY_REVERSED":
+            others = case.books.reversed_by.get((attempt.ledger, attempt.reverses or ""), [])
+            return "" if others else "nothing reverses it"
+        case "REVERSAL_OF_REVERSAL":
+            original = case.books.transactions[attempt.ledger, attempt.reverses or ""]
+            return "" if original.kind == "reversal" else "it is none"
+        case "PARTIAL_REVERSAL":
+            undone = {
+                entry.account: -entry.amount
+                for entry in case.books.by_transaction[attempt.ledger, attempt.reverses or ""]
+            }
+            fits = len(undone) == 2 and all(abs(amount) <= abs(undone[code]) for code, amount in attempt.legs)
+            return "it could be" if fits else ""
+        case "ACCOUNT_FROZEN":
+            subjects = {line.subject for line in case.books.audit if line.action == "account freeze"}
+            return "" if attempt.told.get("account") in subjects | {None} else "it never was"
+        case "TOO_MANY_DECIMALS":
+            fits = all(_decimals(text) <= _exponent(attempt.ledger, code) for code, text in _words(attempt))
+            return "they fit" if fits else ""
+        case "BAD_AMOUNT":
+            return "" if not all(map(_is_amount, attempt.said)) else "it is one"
+        case other:
+            return f"nothing here can be {other}"
+
+
+def _had_enough(case: Case, attempt: Attempt) -> str:
+    """There must have been a moment, while it was asked, at which it could not be paid."""
+    if attempt.call.ended is None:
+        return ""
+    for code, amount in attempt.legs:
+        name = (attempt.ledger, code)
+        least = case.windows.least(name, attempt.call.invoked)
+        most = case.windows.most(name, attempt.call.ended)
+        lowest = min(_balance(case.books, name, seq) for seq in range(least, max(least, most) + 1))
+        if amount < 0 and lowest + amount < 0:
+            return ""
+    return "there was enough all the time"
+
+
+def c13_reconcile_agrees(case: Case) -> Iterator[str]:
+    """The program's own reconciliation finds what the other checkers find in the books, and nothing else."""
+    damaged = any(any(check(case)) for check in (c2_balances_are_entries, c3_transactions_balance, c7_sequence))
+    for call in case.told.named("reconcile"):
+        findings = call.told.get("findings", ["it did not end"])
+        if bool(findings) != damaged:
+            yield f"reconcile found {findings[:3]}, and the books are {'damaged' if damaged else 'sound'}"
+
+
+def c15_alive(case: Case) -> Iterator[str]:
+    """When the faults are over, a transfer goes through, nobody holds a lock, and nobody met in a deadlock."""
+    for call in case.told.named("liveness"):
+        if call.how != "ok":
+            yield f"the transfer after the faults ended {call.how}: {call.told.get('code')}"
+            continue
+        if call.told["idle"]:
+            yield f"{call.told['idle']} transactions stand open"
+        if call.told["deadlocks"] and not case.deadlocks_allowed:
+            yield f"{call.told['deadlocks']} deadlocks"
+
+
+def surprises(case: Case) -> Iterator[str]:
+    """No client was told of an error that none of the program's rules foresees."""
+    for call in case.told.calls:
+        code = str(call.told.get("code", "")) if call.how == "fail" else ""
+        if code.startswith(_SURPRISES):
+            yield f"{call.client} op {call.op} ({call.function}): {code} {call.told.get('words', '')}"
+
+
+CHECKERS: dict[str, Callable[[Case], Iterator[str]]] = {
+    "C1": c1_reads_sum_to_total,
+    "C2": c2_balances_are_entries,
+    "C3": c3_transactions_balance,
+    "C4": c4_limits_always_held,
+    "C5": c5_keys,
+    "C6": c6_no_half_transfer,
+    "C7": c7_sequence,
+    "C8": c8_real_time,
+    "C10": c10_audited,
+    "C11": c11_replays_repeat,
+    "C12": c12_serial_model,
+    "C13": c13_reconcile_agrees,
+    "C15": c15_alive,
+    "surprise": surprises,
+}
+
+
+def violations(case: Case) -> dict[str, list[str]]:
+    """Of every checker that has something to say, all that it says."""
+    said = {name: _all_of(check, case) for name, check in CHECKERS.items()}
+    return {name: sentences for name, sentences in said.items() if sentences}
+
+
+def _all_of(check: Callable[[Case], Iterator[str]], case: Case) -> list[str]:
+    try:
+        return list(check(case))
+    except ArithmeticError as error:  # not every amount is a number
+        return [f"cannot count: {error!r}"]
+
+
+def _balance(books: Books, name: Named, seq: int) -> Decimal:
+    entries = books.by_account.get(name, [])
+    return entries[seq - 1].balance if 0 < seq <= len(entries) else Decimal(0)
+
+
+def _payload(transaction: Transaction, entries: list[Entry]) -> tuple[Any, ...]:
+    legs = sorted((entry.account, entry.amount) for entry in entries)
+    return transaction.kind, transaction.reference, transaction.reverses, legs
+
+
+def _asked(attempt: Attempt) -> tuple[Any, ...]:
+    return attempt.kind, attempt.intent, attempt.reverses, sorted(_said(attempt))
+
+
+def _said(attempt: Attempt) -> list[tuple[str, Decimal]]:
+    """Each leg with the amount that the client named."""
+    return [
+        (code, Decimal(text).copy_sign(amount) if _is_amount(text) else amount)
+        for (code, amount), text in zip(attempt.legs, attempt.said, strict=True)
+    ]
+
+
+def _words(attempt: Attempt) -> list[tuple[str, str]]:
+    return [(code, text) for (code, _), text in zip(attempt.legs, attempt.said, strict=True)]
+
+
+def _exponent(ledger: str, code: str) -> int:
+    return _BANK[ledger, code].exponent
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _is_amount(text: str) -> bool:
+    return _AMOUNT.fullmatch(text) is not None and Decimal(text) > 0

@@ -1,0 +1,130 @@
+"""Clients at work on a disk whose power is cut again and again, each time on a copy, and a disk that runs full.
+
+python -m tests.faults.cutting 100              # and with --unsafe the control, which must lose
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ledgerctl.db import embedded
+from tests.faults import campaign, checkers, evidence, power
+from tests.faults.campaign import Plan, Result
+from tests.faults.checkers import Case
+from tests.faults.client import Run, live
+from tests.faults.evidence import Histories
+from tests.faults.points import IN_FLIGHT, Board
+from tests.faults.power import Disk
+from tests.faults.servers import Server, bank
+
+UNSAFE = "fsync = off\nledgerctl.ephemeral = on\n"
+CLIENTS = 6
+_OF_THE_BOOKS = ("C2", "C3", "C4", "C6", "C7", "C10")
+_RUNNING_S = (0.3, 0.8)
+
+
+@dataclass
+class Total:
+    """Of all cuts. `losing` counts those after which something acknowledged was not there."""
+
+    cuts: int = 0
+    in_flight: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    losing: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    """After these the server did not come up, or not with its tables."""
+    violations: list[str] = field(default_factory=list)
+
+
+def run(cuts: int, directory: Path, settings: str = "", seed: int = 1) -> Total:
+    """So many cuts of one run."""
+    total, draw = Total(), random.Random(seed)
+    with power.disk() as disk:
+        server = Server(disk.cluster, settings)
+        with bank(server, "bank_to_be_cut", 10_000) as conninfo:
+            disk.sync()  # the last time that anybody but the server does
+            (directory / "histories").mkdir()
+            plan = Run(seed, "bank", CLIENTS, 10**9, directory, conninfo)
+            board = Board(CLIENTS)
+            clients = [campaign.forked(partial(live, plan, board, number, 0)) for number in range(CLIENTS)]
+            try:
+                for _ in range(cuts):
+                    time.sleep(draw.uniform(*_RUNNING_S))
+                    _cut(disk, server, plan, board, total)
+            finally:
+                campaign.end(clients, signal.SIGKILL)
+        server.stop()
+    return total
+
+
+def _cut(disk: Disk, server: Server, plan: Run, board: Board, total: Total) -> None:
+    flying = any(board.slot(number).point in IN_FLIGHT for number in range(CLIENTS))
+    with disk.cut(server) as (copy, at):
+        told = evidence.histories(plan.histories)
+        total.cuts += 1
+        total.in_flight += flying
+        acknowledged = {
+            (attempt.ledger, attempt.told["id"])
+            for attempt in told.attempts
+            if attempt.result == "posted" and attempt.call.ended is not None and attempt.call.ended < at
+        }
+        total.acknowledged += len(acknowledged)
+        try:
+            embedded.start(copy.cluster)
+            name = conninfo_to_dict(plan.url)["dbname"]
+            books = evidence.books(make_conninfo(embedded.conninfo(copy.cluster), dbname=name))
+        except Exception as error:  # what is broken may fail in any way
+            total.unreadable.append(f"{type(error).__name__}: {error}")
+            total.losing += 1
+            total.lost += len(acknowledged)
+            return
+        finally:
+            with suppress(Exception):
+                embedded.stop(copy.cluster)
+        lost = acknowledged - books.transactions.keys()
+        total.lost += len(lost)
+        total.losing += bool(lost)
+        case = Case(books, Histories([]))
+        total.violations += [f"{name}: {said}" for name in _OF_THE_BOOKS for said in checkers.CHECKERS[name](case)]
+
+
+def fill_up(strikes: int, seed: int = 1) -> Result:
+    """A run on a disk that is full now and then."""
+    with power.disk(200) as disk:
+        server = Server(disk.cluster)
+        try:
+            return campaign.run(
+                server, Plan(seed, "bank", 6, 100_000, ("full disk",), strikes, (0.3, 0.6), money=10_000)
+            )
+        finally:
+            server.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cuts", type=int)
+    parser.add_argument("--unsafe", action="store_true")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as directory:
+        total = run(chosen.cuts, Path(directory), UNSAFE if chosen.unsafe else "", chosen.seed)
+    print(json.dumps(asdict(total)))
+    return 1 if total.violations or total.lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

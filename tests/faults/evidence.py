@@ -1,0 +1,249 @@
+"""What is in the books, by plain SQL, and what clients were told, from histories. Nothing here knows ledgerctl."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+
+from tests.faults import history
+from tests.faults.history import Call
+
+ACCOUNTS = """
+    SELECT l.name, a.code, a.currency, a.exponent, a.status, a.balance, a.seq
+    FROM accounts a JOIN ledgers l ON l.id = a.ledger_id
+"""
+TRANSACTIONS = """
+    SELECT l.name, t.id::text, t.idempotency_key, t.kind, t.reference, t.reverses::text, t.posted_at, t.xid8::text
+    FROM transactions t JOIN ledgers l ON l.id = t.ledger_id
+"""
+ENTRIES = """
+    SELECT l.name, a.code, e.seq, e.transaction_id::text, e.amount, e.balance_after
+    FROM transaction_entries e
+    JOIN ledgers l ON l.id = e.ledger_id
+    LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+    ORDER BY 1, 2, 3
+"""
+AUDIT = """
+    SELECT l.name, u.action, u.subject, u.outcome, u.at, u.xid8::text
+    FROM audit_logs u JOIN ledgers l ON l.id = u.ledger_id
+    ORDER BY u.at
+"""
+
+Named = tuple[str, str]
+"""A ledger, and an account code or a transaction id in it."""
+
+
+class Account(NamedTuple):
+    ledger: str
+    code: str
+    currency: str
+    exponent: int
+    status: str
+    balance: Decimal
+    seq: int
+
+
+class Transaction(NamedTuple):
+    ledger: str
+    id: str
+    key: str
+    kind: str
+    reference: str | None
+    reverses: str | None
+    posted_at: datetime
+    writer: str
+
+
+class Entry(NamedTuple):
+    """Amounts as stored: positive for a credit."""
+
+    ledger: str
+    account: str
+    seq: int
+    transaction: str
+    amount: Decimal
+    balance: Decimal
+
+
+class Audited(NamedTuple):
+    ledger: str
+    action: str
+    subject: str
+    outcome: str
+    at: datetime
+    writer: str
+
+
+class Attempt(NamedTuple):
+    """One request in one call. `result` is posted, replayed, refused, fail, or unknown."""
+
+    call: Call
+    part: int
+    ledger: str
+    key: str
+    intent: str
+    id: str | None
+    """Of the transaction that it would make; None where only the process knew it."""
+    kind: str
+    legs: tuple[tuple[str, Decimal], ...]
+    said: tuple[str, ...]
+    """The amounts in the client's own words."""
+    reverses: str | None
+    result: str
+    told: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.call.client} step {self.call.asked['step']}: {self.ledger} '{self.key}'"
+
+
+@dataclass(frozen=True)
+class Books:
+    accounts: dict[Named, Account]
+    transactions: dict[Named, Transaction]
+    entries: list[Entry]
+    audit: list[Audited]
+
+    @cached_property
+    def by_account(self) -> dict[Named, list[Entry]]:
+        found = defaultdict(list)
+        for entry in self.entries:
+            found[entry.ledger, entry.account].append(entry)
+        return dict(found)
+
+    @cached_property
+    def by_transaction(self) -> dict[Named, list[Entry]]:
+        found = defaultdict(list)
+        for entry in self.entries:
+            found[entry.ledger, entry.transaction].append(entry)
+        return dict(found)
+
+    @cached_property
+    def by_key(self) -> dict[Named, list[Transaction]]:
+        found = defaultdict(list)
+        for transaction in self.transactions.values():
+            found[transaction.ledger, transaction.key].append(transaction)
+        return dict(found)
+
+    @cached_property
+    def reversed_by(self) -> dict[Named, list[Transaction]]:
+        found = defaultdict(list)
+        for transaction in self.transactions.values():
+            if transaction.reverses is not None:
+                found[transaction.ledger, transaction.reverses].append(transaction)
+        return dict(found)
+
+
+def books(conninfo: str) -> Books:
+    with psycopg.connect(conninfo) as conn:
+        conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        accounts = [Account(*row) for row in conn.execute(ACCOUNTS)]
+        transactions = [Transaction(*row) for row in conn.execute(TRANSACTIONS)]
+        entries = [Entry(*row) for row in conn.execute(ENTRIES)]
+        audit = [Audited(*row) for row in conn.execute(AUDIT)]
+    return Books(
+        {(account.ledger, account.code): account for account in accounts},
+        {(transaction.ledger, transaction.id): transaction for transaction in transactions},
+        entries,
+        audit,
+    )
+
+
+@dataclass(frozen=True)
+class Histories:
+    calls: list[Call]
+
+    @cached_property
+    def attempts(self) -> list[Attempt]:
+        return [attempt for call in self.calls if call.function in ("post", "command") for attempt in _attempts(call)]
+
+    def named(self, *functions: str) -> list[Call]:
+        return [call for call in self.calls if call.function in functions]
+
+    @cached_property
+    def settled(self) -> dict[tuple[str, int, int], str | None]:
+        """By client, op and part of an unknown attempt: the transaction that it made, or None for none ever."""
+        return {
+            (call.asked["client"], call.asked["of"], call.asked["part"]): call.told["found"]
+            for call in self.named("settle")
+            if call.how == "ok"
+        }
+
+
+def histories(directory: Path) -> Histories:
+    return Histories(history.calls(directory))
+
+
+def _attempts(call: Call) -> list[Attempt]:
+    asked = call.asked["sends"]
+    results = call.told.get("results", [{"is": "fail" if call.how == "fail" else "unknown"}] * len(asked))
+    if call.how == "fail":
+        results = [{"is": "fail"}] * len(asked)
+    return [
+        Attempt(
+            call,
+            part,
+            send["ledger"],
+            send["idempotency_key"],
+            send["reference"],
+            send["transaction_id"],
+            send["kind"],
+            tuple(_leg(entry) for entry in send["entries"]),
+            tuple(send["said"]),
+            send["reverses"],
+            result["is"],
+            result,
+        )
+        for part, (send, result) in enumerate(zip(asked, results, strict=True))
+    ]
+
+
+def _leg(entry: dict[str, str]) -> tuple[str, Decimal]:
+    return entry["account"], Decimal(entry["credit"]) if "credit" in entry else -Decimal(entry["debit"])
+
+
+class Windows:
+    """For a time: how far an account surely was, and how far it can have been at most, by its seq."""
+
+    def __init__(self, found: Books, told: Histories) -> None:
+        acked: dict[Named, list[tuple[int, int]]] = defaultdict(list)
+        begun: dict[Named, list[tuple[int, int]]] = defaultdict(list)
+        for attempt in told.attempts:
+            if attempt.result == "posted" and attempt.call.ended is not None:
+                for entry in found.by_transaction.get((attempt.ledger, attempt.told["id"]), ()):
+                    name = (entry.ledger, entry.account)
+                    acked[name].append((attempt.call.ended, entry.seq))
+                    begun[name].append((attempt.call.invoked, entry.seq))
+        self._last = {name: entries[-1].seq for name, entries in found.by_account.items()}
+        self._acked = {name: _running(sorted(ends), max) for name, ends in acked.items()}
+        self._begun = {name: _running(sorted(starts, reverse=True), min) for name, starts in begun.items()}
+
+    def least(self, name: Named, at: int) -> int:
+        """What was acknowledged before."""
+        times, seqs = self._acked.get(name, ([], []))
+        place = bisect_left(times, at)
+        return seqs[place - 1] if place else 0
+
+    def most(self, name: Named, at: int) -> int:
+        """Less than what was asked for only later."""
+        times, seqs = self._begun.get(name, ([], []))
+        place = bisect_right(times, -at - 1)
+        return seqs[place - 1] - 1 if place else self._last.get(name, 0)
+
+
+def _running(pairs: list[tuple[int, int]], choose: Any) -> tuple[list[int], list[int]]:
+    """The times, rising (the negative of falling ones), and the largest or smallest seq up to each."""
+    sign = 1 if choose is max else -1
+    times: list[int] = []
+    seqs: list[int] = []
+    for time, seq in pairs:
+        times.append(sign * time)
+        seqs.append(choose(seqs[-1], seq) if seqs else seq)
+    return times, seqs

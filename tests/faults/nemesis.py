@@ -1,0 +1,182 @@
+"""What is done to a run while it works.
+
+Each fault says whether a commit was surely in flight when it struck; None when there was nothing that it could strike.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psycopg
+
+from tests.faults.points import IN_FLIGHT, POINTS, Board
+from tests.faults.servers import Server
+
+_ANSWERS_LOST_S = 0.05
+"""So long after the server's processes die, clients still find out that their answer is lost."""
+_COMES_THERE_S = 0.5
+_SMALL_DISK = 1 << 30
+_SESSION = ": ledgerctl bank_"
+"""In the title of a process that serves a client of a bank."""
+
+
+@dataclass
+class Victims:
+    """What a fault may strike: the client processes by number, and the server that they talk to."""
+
+    server: Server
+    conninfo: str
+    board: Board
+    clients: dict[int, int]
+    draw: random.Random
+    start: Callable[[int, str], None]
+    """Start a client again, from where it was; with the point at which it is to be killed."""
+    ended: dict[int, int] = field(default_factory=dict)
+
+
+def kill_client(victims: Victims) -> bool:
+    """SIGKILL at a random moment."""
+    number = victims.draw.choice(list(victims.clients))
+    os.kill(victims.clients[number], signal.SIGKILL)
+    return _buried(victims, number)
+
+
+def kill_client_at_a_point(victims: Victims) -> bool:
+    """A client goes on until it comes to a named point for the n-th time, and dies there."""
+    number = victims.draw.choice(list(victims.clients))
+    os.kill(victims.clients[number], signal.SIGKILL)
+    os.waitpid(victims.clients.pop(number), 0)
+    point = victims.draw.choice(POINTS[1 : POINTS.index("keeping")])
+    victims.start(number, f"{point}:{victims.draw.randint(1, 3)}")
+    pid, deadline = victims.clients[number], time.monotonic() + _COMES_THERE_S
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:  # it need not come there: a connection that holds is not dialled again
+            os.kill(pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    return _buried(victims, number)
+
+
+def _buried(victims: Victims, number: int) -> bool:
+    """The client is dead when this returns, and another goes on in its place."""
+    _, status = os.waitpid(victims.clients.pop(number), 0)
+    point = victims.board.slot(number).point
+    if not os.WIFSIGNALED(status):  # it came to its end before
+        victims.ended[number] = status
+        return False
+    victims.start(number, "")
+    return point in IN_FLIGHT
+
+
+def kill_backend(victims: Victims) -> bool | None:
+    """SIGKILL to one session's process: the server throws all others out and recovers."""
+    sessions = victims.server.named(_SESSION)
+    return _lost(victims, lambda: _kill(victims.draw.choice(sessions))) if sessions else None
+
+
+def kill_server(victims: Victims) -> bool:
+    """SIGKILL to all of its processes."""
+    return _lost(victims, victims.server.kill)
+
+
+def stop_immediately(victims: Victims) -> bool:
+    """SIGQUIT to the first process: no checkpoint, no goodbye."""
+    return _lost(victims, lambda: os.kill(victims.server.postmaster, signal.SIGQUIT))
+
+
+def terminate_session(victims: Victims) -> bool:
+    return _lost(victims, lambda: _signal_session(victims, "pg_terminate_backend"))
+
+
+def cancel_statement(victims: Victims) -> bool:
+    """What a nervous administrator does; a COMMIT is not cancelled by it."""
+    return _lost(victims, lambda: _signal_session(victims, "pg_cancel_backend"))
+
+
+def freeze_process(victims: Victims) -> bool | None:
+    """SIGSTOP to a session, the log's writer, the checkpointer or a client, for a while."""
+    titles = (_SESSION, "walwriter", "checkpointer")
+    processes = [pid for title in titles for pid in victims.server.named(title)[:3]] + list(victims.clients.values())
+    if not processes:
+        return None
+    pid = victims.draw.choice(processes)
+    flying = any(victims.board.slot(number).point in IN_FLIGHT for number in victims.clients)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(victims.draw.uniform(0.1, 1.0))
+        os.kill(pid, signal.SIGCONT)
+    return flying
+
+
+def fill_disk(victims: Victims) -> bool | None:
+    """Nothing is left of the disk for a moment. Only of a small one: nobody else's is filled."""
+    place = victims.server.directory
+    if shutil.disk_usage(place).total > _SMALL_DISK:
+        return None
+    ballast = place / "ballast"
+
+    def strike() -> None:
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        for _ in range(victims.draw.randint(5, 15)):
+            with suppress(psycopg.Error), psycopg.connect(victims.conninfo, autocommit=True) as conn:
+                conn.execute("SELECT pg_switch_wal()")  # the log too needs room now
+            time.sleep(0.1)
+        ballast.unlink()
+
+    return _lost(victims, strike)
+
+
+def truncate(victims: Victims) -> bool:
+    """What must be refused, even to a superuser."""
+    with psycopg.connect(victims.conninfo, autocommit=True) as conn, suppress(psycopg.errors.RestrictViolation):
+        conn.execute("TRUNCATE transaction_entries")
+    return True
+
+
+FAULTS: dict[str, Callable[[Victims], bool | None]] = {
+    "kill client": kill_client,
+    "kill client at a point": kill_client_at_a_point,
+    "kill backend": kill_backend,
+    "kill server": kill_server,
+    "stop immediately": stop_immediately,
+    "terminate session": terminate_session,
+    "cancel statement": cancel_statement,
+    "freeze process": freeze_process,
+    "full disk": fill_disk,
+    "truncate": truncate,
+}
+CRASHES = tuple(name for name in FAULTS if name.startswith(("kill", "stop")))
+
+
+def _lost(victims: Victims, strike: Callable[[], None]) -> bool:
+    """Whether a client waited in vain for the answer to its COMMIT after the blow."""
+    before = victims.board.lost()
+    strike()
+    if victims.server.postmaster and not victims.server.processes():
+        time.sleep(_ANSWERS_LOST_S)
+    victims.server.start()
+    victims.server.wait()
+    time.sleep(_ANSWERS_LOST_S)
+    return victims.board.lost() > before
+
+
+def _signal_session(victims: Victims, function: str) -> None:
+    with psycopg.connect(victims.conninfo, autocommit=True) as conn:
+        conn.execute(
+            f"SELECT {function}(pid) FROM pg_stat_activity WHERE application_name LIKE 'ledgerctl client%'"
+            " AND state <> 'idle' ORDER BY random() LIMIT 1"
+        )
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

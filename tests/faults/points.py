@@ -1,0 +1,163 @@
+"""Named points on a request's way, where a process can be killed, and a board that says which one it has reached.
+
+All of it is patched in from here; the program knows nothing of it. `LEDGERCTL_FAILPOINT=written:3` kills the process
+when it comes to `written` for the third time; `flying` kills it a moment after COMMIT was handed over.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+from collections.abc import Callable
+from functools import wraps
+from mmap import mmap
+from typing import Any
+
+VARIABLE = "LEDGERCTL_FAILPOINT"
+
+POINTS = (
+    "idle",
+    "dialling",
+    "dialled",
+    "begun",
+    "locking",
+    "held",
+    "decided",
+    "written",
+    "logged",
+    "committing",
+    "flying",
+    "committed",
+    "answered",
+    "keeping",
+    "kept",
+    "forgetting",
+)
+IN_FLIGHT = ("committing", "flying")
+_FLIGHT_S = 0.003
+_SLOT = struct.Struct("=bqqb")
+
+
+class Board:
+    """Shared by the processes of a run: where each client is. A client that is killed leaves its last word there."""
+
+    def __init__(self, clients: int) -> None:
+        self.clients = clients
+        self._memory = mmap(-1, 1 + clients * _SLOT.size)
+
+    def stop(self) -> None:
+        self._memory[0] = 1
+
+    @property
+    def stopped(self) -> bool:
+        return self._memory[0] == 1
+
+    def slot(self, client: int) -> Slot:
+        return Slot(self._memory, 1 + client * _SLOT.size)
+
+    def slowest(self) -> int:
+        """The step of the client that is furthest behind, of those that are not done."""
+        slots = [self.slot(client) for client in range(self.clients)]
+        return min((slot.step for slot in slots if not slot.done), default=0)
+
+    def lost(self) -> int:
+        """How many answers to COMMIT the clients have waited for in vain."""
+        return sum(self.slot(client).lost for client in range(self.clients))
+
+
+class Slot:
+    """One client's place on the board."""
+
+    def __init__(self, memory: mmap, at: int) -> None:
+        self._memory = memory
+        self._at = at
+
+    def _get(self, field: int) -> int:
+        return int(_SLOT.unpack_from(self._memory, self._at)[field])
+
+    def _set(self, field: int, value: int) -> None:
+        fields = list(_SLOT.unpack_from(self._memory, self._at))
+        fields[field] = value
+        _SLOT.pack_into(self._memory, self._at, *fields)
+
+    point = property(lambda self: POINTS[self._get(0)], lambda self, name: self._set(0, POINTS.index(name)))
+    step = property(lambda self: self._get(1), lambda self, value: self._set(1, value))
+    lost = property(lambda self: self._get(2), lambda self, value: self._set(2, value))
+    done = property(lambda self: bool(self._get(3)), lambda self, value: self._set(3, value))
+
+
+def watch(slot: Slot | None) -> None:
+    """From now on this process says where it is, and dies where it is told to."""
+    from ledgerctl import pending
+    from ledgerctl.db import audit, connection, journal
+    from ledgerctl.db.answers import WatchedConnection
+    from ledgerctl.services import payments
+
+    reach = _reach(slot)
+    _around(connection.Database, "_dial", reach, "dialling", "dialled")
+    _around(connection, "_begin", reach, "", "begun")
+    _around(journal, "gather", reach, "locking", "held")
+    _around(payments, "decide", reach, "", "decided")
+    _around(journal, "write", reach, "", "written")
+    _around(audit, "log", reach, "", "logged")
+    _around(pending, "_write", reach, "keeping", "kept")
+    _around(pending, "forget", reach, "forgetting", "")
+
+    execute = WatchedConnection.execute
+
+    def watched_execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if query == "COMMIT":
+            reach("committing")
+            reach("flying")
+        return execute(self, query, *args, **kwargs)
+
+    once = connection.Database._once
+
+    def watched_once(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            answer = once(self, *args, **kwargs)
+        except connection._Failed as failed:
+            if failed.unknown and slot is not None:
+                slot.lost += 1
+            raise
+        reach("committed")
+        return answer
+
+    WatchedConnection.execute = watched_execute  # type: ignore[method-assign]
+    connection.Database._once = watched_once  # type: ignore[method-assign]
+
+
+def _reach(slot: Slot | None) -> Callable[[str], None]:
+    name, _, times = os.environ.get(VARIABLE, "").partition(":")
+    left = {name: int(times or 1)} if name else {}
+
+    def reach(point: str) -> None:
+        if slot is not None:
+            slot.point = point
+        if point not in left:
+            return
+        left[point] -= 1
+        if left[point]:
+            return
+        if point != "flying":
+            os.kill(os.getpid(), signal.SIGKILL)
+        # Not handled, and by default deadly: as sudden as SIGKILL, only later.
+        signal.setitimer(signal.ITIMER_REAL, _FLIGHT_S * (1 + os.getpid() % 7) / 7)
+
+    return reach
+
+
+def _around(owner: Any, name: str, reach: Callable[[str], None], before: str, after: str) -> None:
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if before:
+            reach(before)
+        answer = original(*args, **kwargs)
+        if after:
+            reach(after)
+        return answer
+
+    setattr(owner, name, watched)

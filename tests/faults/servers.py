@@ -1,0 +1,141 @@
+"""A server of a run's own, with the settings that an operator would have, and the ways to hurt it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from ledgerctl.config import Database as Settings
+from ledgerctl.core.model import NewAccount
+from ledgerctl.core.requesting import transfer
+from ledgerctl.db import embedded, migrate
+from ledgerctl.db.connection import Database
+from ledgerctl.ids import uuid7
+from ledgerctl.services import accounts, payments
+from ledgerctl.services.books import open_books
+from tests.faults.world import BACK, BANKS, LEDGERS, OUTSIDE, TOTAL
+
+_FAST_RESTART = "checkpoint_timeout = 30s\nmax_wal_size = 128MB\nshared_buffers = 32MB\nmax_connections = 60\n"
+
+
+class Server:
+    """A cluster in a directory. `settings` are lines of postgresql.conf that win over the program's own."""
+
+    def __init__(self, directory: Path, settings: str = "", *, ephemeral: bool = False) -> None:
+        self.directory = directory
+        embedded.create(directory, ephemeral=ephemeral)
+        embedded.stop(directory)
+        with (directory / "pgdata" / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(_FAST_RESTART + settings)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut takes it
+        embedded.start(directory)
+
+    @property
+    def conninfo(self) -> str:
+        return embedded.conninfo(self.directory)
+
+    def start(self) -> None:
+        embedded.start(self.directory)
+
+    def stop(self) -> None:
+        embedded.stop(self.directory)
+
+    @property
+    def postmaster(self) -> int:
+        """Its process id, or 0 when the file is gone."""
+        with suppress(OSError, ValueError):
+            return int((self.directory / "pgdata" / "postmaster.pid").read_text().splitlines()[0])
+        return 0
+
+    def processes(self) -> dict[int, str]:
+        """The server's processes but the first, with what each calls itself."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError, IndexError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.postmaster:
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\\0", " ").strip("\\0 ")
+        return found
+
+    def named(self, words: str) -> list[int]:
+        return [pid for pid, title in self.processes().items() if words in title]
+
+    def kill(self) -> None:
+        """The first process and all others at once, as when the machine stops but the disk does not."""
+        doomed = [self.postmaster, *self.processes()]
+        for pid in doomed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(_lives(pid) for pid in doomed):
+            time.sleep(0.001)
+
+    def wait(self, patience_s: float = 60) -> None:
+        """Until it answers again."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                psycopg.connect(self.conninfo, connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    """Not so a zombie that waits to be reaped."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+@contextmanager
+def bank(server: Server, name: str, money: int = TOTAL) -> Iterator[str]:
+    """A database with the two ledgers of the world, their accounts filled; its conninfo. It is dropped at the end."""
+    template = f"bank_with_{money}"
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
+        if conn.execute("SELECT FROM pg_database WHERE datname = %s", [template]).fetchone() is None:
+            conn.execute(f"CREATE DATABASE {template} TEMPLATE template0")
+            fill(make_conninfo(server.conninfo, dbname=template), money)
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield make_conninfo(server.conninfo, dbname=name)
+    server.start()
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def fill(conninfo: str, money: int = TOTAL) -> None:
+    """Schema, ledgers, accounts and their money; `money` units to a bank."""
+    migrate.upgrade(conninfo)
+    database = Database(Settings(url=conninfo), None, "ledgerctl world")
+    for ledger in LEDGERS:
+        accounts.create_ledger(database, ledger, "world", "world")
+    for banked in BANKS:
+        books = open_books(database, banked[0].ledger, "world", "world")
+        currency, exponent = banked[0].currency, banked[0].exponent
+        source = f"{OUTSIDE}:{currency}"
+        made = [NewAccount(source, "liability", currency, exponent, None, None, None, None)]
+        made += [
+            NewAccount(place.code, "liability", currency, exponent, None, Decimal(0), None, None) for place in banked
+        ]
+        accounts.create(books, made)
+        share = Decimal(money * 10**exponent // len(banked)).scaleb(-exponent)
+        shares = [share] * (len(banked) - 1) + [money - share * (len(banked) - 1)]
+        requests = [
+            transfer(uuid7(), f"fill {place.code} {currency}", source, place.code, part, currency)
+            for place, part in zip(banked, shares, strict=True)
+        ]
+        payments.post(books, requests)
+    books = open_books(database, "main", "world", "world")
+    accounts.create(books, [NewAccount(BACK, "liability", BANKS[0][0].currency, BANKS[0][0].exponent, *[None] * 4)])
+    database.close()

@@ -1,0 +1,37 @@
+"""After a power cut all that was acknowledged is there; on a server that does not sync, it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults import cutting, power
+
+CUTS = {"ci": 3, "nightly": 30, "release": 100}
+CONTROLS = {"ci": 1, "nightly": 5, "release": 20}
+
+pytestmark = pytest.mark.skipif(bool(power.impossible()), reason=power.impossible() or "possible")
+
+
+@pytest.mark.timeout(3600)
+def test_nothing_acknowledged_is_lost(tier: str, tmp_path: Path) -> None:
+    total = cutting.run(CUTS[tier], tmp_path)
+    assert total.cuts == CUTS[tier]
+    assert total.acknowledged > 0
+    assert total.violations == []
+    assert total.lost == 0
+
+
+@pytest.mark.timeout(3600)
+def test_without_fsync_it_is_lost(tier: str, tmp_path: Path) -> None:
+    """Bug 27: else the cuts above cut nothing."""
+    total = cutting.run(CONTROLS[tier], tmp_path, cutting.UNSAFE)
+    assert total.losing > 0.9 * total.cuts
+
+
+@pytest.mark.timeout(3600)
+def test_a_full_disk_stops_the_ledger_and_hurts_nothing(tier: str) -> None:
+    result = cutting.fill_up({"ci": 2, "nightly": 10, "release": 50}[tier])
+    assert result.violations == {}
+    assert result.verdict == "sound"

@@ -1,0 +1,18 @@
+"""Every suite of faults, at the size of the tier that was asked for; see docs/reliability.md."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults import suites
+from tests.faults.servers import Server
+
+HOURS = 4 * 3600
+
+
+@pytest.mark.timeout(HOURS)
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_nothing_is_lost_and_nothing_is_doubled(fault_server: Server, tier: str, name: str) -> None:
+    total = suites.run(fault_server, name, tier)
+    assert total.violations == {}
+    assert total.runs > total.unknown, "in no run did a fault strike a commit"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row
 
 if TYPE_CHECKING:
     from ledgerctl.db.connection import Connection
+
+# A session may have ended its transaction meanwhile: idle, it holds nothing. Of another role's, an ordinary role sees
+# neither the state nor since when.
 
 # Whoever has locked a row stands in it as xmax, and holds a lock on that transaction's own number.
 OF_ROW = """
@@ -18,7 +21,7 @@ OF_ROW = """
     JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = a.xmax AND l.granted
                        AND l.mode = 'ExclusiveLock'
     JOIN pg_stat_activity s ON s.pid = l.pid
-    WHERE a.ctid = %s::tid
+    WHERE a.ctid = %s::tid AND (s.xact_start IS NOT NULL OR s.state IS NULL)
 """
 # Where no row is known, the oldest transaction that has written to the accounts is the likeliest.
 OF_TABLE = """
@@ -29,7 +32,7 @@ OF_TABLE = """
     JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
     WHERE l.relation = 'accounts'::regclass
       AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') AND l.granted
-      AND l.pid <> pg_backend_pid() AND s.wait_event_type IS DISTINCT FROM 'Lock'
+      AND l.pid <> pg_backend_pid() AND (s.xact_start IS NOT NULL OR s.state IS NULL) AND s.wait_event_type IS DISTINCT FROM 'Lock'
     ORDER BY s.xact_start
     LIMIT 1
 """
@@ -42,15 +45,21 @@ class Holder(NamedTuple):
     account: str | None
     pid: int
     application: str
-    state: str
-    seconds: float
+    state: str | None
+    seconds: float | None
 
     @property
     def words(self) -> str:
         """For example: account 'a' is locked by process 7 (ledgerctl import 99@host), idle in transaction, for 12 s."""
         what = "the accounts are" if self.account is None else f"account '{self.account}' is"
-        who = f"process {self.pid} ({self.application or 'unnamed'}), {self.state}"
-        return f"{what} locked by {who}, for {self.seconds:.0f} s"
+        who = f"process {self.pid} ({self.application or 'unnamed'})"
+        state = "" if self.state is None else f", {self.state}"
+        return f"{what} locked by {who}{state}" + ("" if self.seconds is None else f", for {self.seconds:.0f} s")
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Its fields by name, for an error's details."""
+        return {**self._asdict(), "seconds": None if self.seconds is None else round(self.seconds, 1)}
 
 
 def holder(conn: Connection, context: str) -> Holder | None:

@@ -74,7 +74,7 @@ def _busy(error: psycopg.Error, spent: Spent) -> errors.Busy:
         attempts=attempts,
         waited_s=round(waited_s, 1),
         detail=words(error) if holder is None else holder.words,
-        holder=None if holder is None else {**holder._asdict(), "seconds": round(holder.seconds, 1)},
+        holder=None if holder is None else holder.details,
     )
 
 

@@ -138,6 +138,18 @@ def test_the_whole_program_runs_as_the_application(books: Books, conninfo: str) 
         used(open_books(database, "second", "tester", "r"))
 
 
+def test_the_application_is_told_who_of_another_role_stands_in_its_way(guarded: Connection, conninfo: str) -> None:
+    """What such a session does and since when, only a reader of all statistics may see."""
+    database = database_at(make_conninfo(conninfo, options="-c role=ledger_app"), lock_timeout_ms=50, deadline_s=0.2)
+    with closing(database), guarded.transaction():
+        guarded.execute("SELECT FROM accounts WHERE code = 'alice' FOR UPDATE")
+        with pytest.raises(errors.Busy) as caught:
+            payments.post_one(open_books(database, "main", "tester", "request-1"), transfer("bank", "alice", "5"))
+    holder = caught.value.details["holder"]
+    assert (holder["pid"], holder["state"], holder["seconds"]) == (guarded.info.backend_pid, None, None)
+    assert f"locked by process {guarded.info.backend_pid} (unnamed)" in str(caught.value)
+
+
 def test_it_may_be_run_again_and_in_another_database_of_the_server(books: Books, empty_conninfo: str) -> None:
     first = setup.create_roles(books.database)
     assert setup.create_roles(books.database) == first

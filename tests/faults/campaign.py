@@ -120,6 +120,7 @@ def _run(server: Server, plan: Plan, directory: Path, conninfo: str, sabotage: S
         evidence.books(conninfo),
         evidence.histories(direct.histories),
         plan.money,
+        steady="step clock" not in plan.faults,
         deadlocks_allowed=plan.deadlocks_allowed,
     )
     _count(case, counts)

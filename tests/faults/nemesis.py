@@ -22,6 +22,9 @@ from tests.faults.servers import Server
 _ANSWERS_LOST_S = 0.05
 """So long after the server's processes die, clients still find out that their answer is lost."""
 _COMES_THERE_S = 0.5
+_POINTS = POINTS[1 : POINTS.index("keeping")]
+_ONCE = ("dialling", "dialled")
+"""A connection that holds is not dialled again."""
 _SMALL_DISK = 1 << 30
 _SESSION = ": ledgerctl bank_"
 """In the title of a process that serves a client of a bank."""
@@ -53,11 +56,11 @@ def kill_client_at_a_point(victims: Victims) -> bool:
     number = victims.draw.choice(list(victims.clients))
     os.kill(victims.clients[number], signal.SIGKILL)
     os.waitpid(victims.clients.pop(number), 0)
-    point = victims.draw.choice(POINTS[1 : POINTS.index("keeping")])
-    victims.start(number, f"{point}:{victims.draw.randint(1, 3)}")
+    point = victims.draw.choice((*_POINTS, *IN_FLIGHT * 4))
+    victims.start(number, f"{point}:{victims.draw.randint(1, 1 if point in _ONCE else 3)}")
     pid, deadline = victims.clients[number], time.monotonic() + _COMES_THERE_S
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() > deadline:  # it need not come there: a connection that holds is not dialled again
+        if time.monotonic() > deadline:  # it waits for somebody
             os.kill(pid, signal.SIGKILL)
             break
         time.sleep(0.002)
@@ -87,8 +90,8 @@ def kill_server(victims: Victims) -> bool:
 
 
 def stop_immediately(victims: Victims) -> bool:
-    """SIGQUIT to the first process: no checkpoint, no goodbye."""
-    return _lost(victims, lambda: os.kill(victims.server.postmaster, signal.SIGQUIT))
+    """What an administrator does who has no time for a checkpoint."""
+    return _lost(victims, victims.server.quit)
 
 
 def terminate_session(victims: Victims) -> bool:
@@ -135,6 +138,15 @@ def fill_disk(victims: Victims) -> bool | None:
     return _lost(victims, strike)
 
 
+def step_clock(victims: Victims) -> bool | None:
+    """The server's clock jumps, an hour at most in either direction."""
+    if victims.server.clock is None:
+        return None
+    flying = any(victims.board.slot(number).point in IN_FLIGHT for number in victims.clients)
+    victims.server.clock.write_text(f"{victims.draw.randint(-3600, 3600):+d}\n")
+    return flying
+
+
 def truncate(victims: Victims) -> bool:
     """What must be refused, even to a superuser."""
     with psycopg.connect(victims.conninfo, autocommit=True) as conn, suppress(psycopg.errors.RestrictViolation):
@@ -152,6 +164,7 @@ FAULTS: dict[str, Callable[[Victims], bool | None]] = {
     "cancel statement": cancel_statement,
     "freeze process": freeze_process,
     "full disk": fill_disk,
+    "step clock": step_clock,
     "truncate": truncate,
 }
 CRASHES = tuple(name for name in FAULTS if name.startswith(("kill", "stop")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from ledgerctl.core.model import NewAccount
 from ledgerctl.core.requesting import transfer
 from ledgerctl.db import embedded, migrate
 from ledgerctl.db.connection import Database
+from ledgerctl.errors import EmbeddedFailed
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments
 from ledgerctl.services.books import open_books
@@ -31,6 +32,8 @@ class Server:
 
     def __init__(self, directory: Path, settings: str = "", *, ephemeral: bool = False) -> None:
         self.directory = directory
+        self.clock: Path | None = None
+        """The file that moves the server's clock, where there is one."""
         embedded.create(directory, ephemeral=ephemeral)
         embedded.stop(directory)
         with (directory / "pgdata" / "postgresql.conf").open("a", encoding="utf-8") as file:
@@ -75,11 +78,16 @@ class Server:
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        while any(_lives(pid) for pid in doomed):
-            time.sleep(0.001)
+        _see_off(doomed)
+
+    def quit(self) -> None:
+        """SIGQUIT to the first process: it ends the others, without a checkpoint and without a word to clients."""
+        doomed = [self.postmaster, *self.processes()]
+        os.kill(doomed[0], signal.SIGQUIT)
+        _see_off(doomed)
 
     def wait(self, patience_s: float = 60) -> None:
-        """Until it answers again."""
+        """Until it answers again, started once more where it did not survive its own start."""
         deadline = time.monotonic() + patience_s
         while True:
             try:
@@ -88,7 +96,14 @@ class Server:
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
                     raise
+                with suppress(EmbeddedFailed):
+                    self.start()
                 time.sleep(0.02)
+
+
+def _see_off(doomed: Sequence[int]) -> None:
+    while any(_lives(pid) for pid in doomed):
+        time.sleep(0.001)
 
 
 def _lives(pid: int) -> bool:

@@ -13,10 +13,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.faults import campaign
+from tests.faults import campaign, clocks
 from tests.faults.campaign import Plan, Result
 from tests.faults.servers import Server
 
@@ -30,12 +31,15 @@ class Suite(NamedTuple):
     counted: str
     targets: tuple[int, int, int]
     plan: Callable[[int], Plan]
+    server: Callable[[], AbstractContextManager[Server]] = campaign.server
+    impossible: Callable[[], str] = lambda: ""
+    """Why it cannot be run here; empty when it can."""
 
 
 def _transfers(seed: int) -> Plan:
     """Much money in the banks, so that few are refused; every fourth run is the small bank, where many are."""
     if seed % 4:
-        return Plan(seed, "large batches", 4, 400, money=100_000)
+        return Plan(seed, "large batches", 4, 200, money=100_000)
     return Plan(seed, "bank", 8, 2000)
 
 
@@ -60,8 +64,8 @@ def _stalls(seed: int) -> Plan:
 
 
 def _timeouts(seed: int) -> Plan:
-    settings = {"lock_timeout_ms": 5, "statement_timeout_ms": 200, "deadline_s": 0.5, "retry_attempts": 2}
-    return Plan(seed, "bank", 8, 400, ("cancel statement",), 10, (0.01, 0.2), settings=settings)
+    settings = {"lock_timeout_ms": 5, "statement_timeout_ms": 200, "deadline_s": 0.1, "retry_attempts": 2}
+    return Plan(seed, "bank", 8, 600, settings=settings)
 
 
 def _commands(seed: int) -> Plan:
@@ -90,6 +94,14 @@ SUITES = {
     ),
     "timeouts": Suite("locks waited for in vain", "fail", (20, 200, 2_000), _timeouts),
     "chaos": Suite("several faults at once", "strikes", (20, 100, 400), _chaos),
+    "clocks": Suite(
+        "the server's clock steps up to an hour to and fro",
+        "strikes",
+        (20, 200, 1_000),
+        lambda seed: Plan(seed, "bank", 6, 100_000, ("step clock",), 100, (0.01, 0.1)),
+        clocks.server,
+        clocks.impossible,
+    ),
     "commands": Suite("the command line, killed at every point", "crashes", (8, 60, 200), _commands),
 }
 
@@ -115,12 +127,13 @@ class Total:
             self.counts.update(result.counts)
 
 
-def run(server: Server, name: str, tier: str, first_seed: int = 1) -> Total:
-    """Seeds one after another, until the tier's number is reached or something is violated."""
+def run(name: str, tier: str, first_seed: int = 1) -> Total:
+    """Seeds one after another on a new server, until the tier's number is reached or something is violated."""
     suite, total, seed = SUITES[name], Total(), first_seed
-    while total.counts[suite.counted] < suite.targets[TIERS.index(tier)] and not total.violations:
-        total.add(seed, campaign.run(server, suite.plan(seed)))
-        seed += 1
+    with suite.server() as server:
+        while total.counts[suite.counted] < suite.targets[TIERS.index(tier)] and not total.violations:
+            total.add(seed, campaign.run(server, suite.plan(seed)))
+            seed += 1
     return total
 
 
@@ -131,8 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
     started = time.monotonic()
-    with campaign.server() as server:
-        total = run(server, chosen.suite, chosen.tier, chosen.seed)
+    total = run(chosen.suite, chosen.tier, chosen.seed)
     shown = {
         "suite": chosen.suite,
         "seeds": f"{chosen.seed} to {chosen.seed + total.runs - 1}",

@@ -240,13 +240,10 @@ def _settle(run: Run) -> None:
     told = evidence.histories(run.histories)
     database = run.database("resolver")
     for attempt in told.attempts:
-        if attempt.result != "unknown":
-            continue
         call = attempt.call
-        op = recorder.invoke("settle", 0, client=call.client, of=call.op, part=attempt.part)
-        if call.function == "command":
-            recorder.end(op, "ok", found=None)  # its process left its request on disk, see below
+        if attempt.result != "unknown" or call.function == "command":
             continue
+        op = recorder.invoke("settle", 0, client=call.client, of=call.op, part=attempt.part)
         books = open_books(database, attempt.ledger, "resolver", "resolver")
         recorder.end(op, "ok", found=_found(books, _request(attempt)))
     database.close()

@@ -103,13 +103,29 @@ def c5_keys(case: Case) -> Iterator[str]:
         elif attempt.result in ("refused", "fail"):
             if posted is not None:
                 yield f"{attempt} was told {attempt.result}, and is posted"
-        else:
+        elif attempt.call.function == "post":
             place = (attempt.call.client, attempt.call.op, attempt.part)
             if place not in case.told.settled:
                 yield f"{attempt} is unknown, and nobody settled it"
             elif attempt.id is not None and (case.told.settled[place] == attempt.id) != (posted is not None):
                 yield f"{attempt} was settled as {case.told.settled[place]}, posted is {posted}"
     yield from _of_nobody(case)
+    yield from _by_command(case)
+
+
+def _by_command(case: Case) -> Iterator[str]:
+    """`resolve` says of a command that was killed whether it was posted; what it does not list was never sent."""
+    said = {
+        (call.asked["client"], key): status
+        for call in case.told.named("resolve")
+        for key, status in call.told["statuses"].items()
+    }
+    for attempt in case.told.attempts:
+        if attempt.call.function == "command" and attempt.result == "unknown":
+            status = said.get((attempt.call.client, attempt.key), "not listed")
+            posted = (attempt.ledger, attempt.key) in case.books.by_key
+            if posted != (status == "posted"):
+                yield f"{attempt} was {status}, and is {'' if posted else 'not '}posted"
 
 
 def _of_nobody(case: Case) -> Iterator[str]:

@@ -442,7 +442,7 @@ WAITING = {
 }
 ELSEWHERE = {
     27: "fsync off: tests/faults/test_power_cuts.py, as the control that must lose",
-    30: "an import that resumes by counting lines: tests/faults/test_imports_survive.py",
+    30: "an import that resumes by counting lines: tests/faults/test_planted_import.py",
 }
 
 

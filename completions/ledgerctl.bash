@@ -1,7 +1,7 @@
 # Completion of ledgerctl. Made by tools/generate_completions.py; do not edit.
 _ledgerctl_commands() {
     case $1 in
-        '') echo 'init demo balance history transfer post reverse resolve import reconcile help completion db ledger currency account transaction imports config' ;;
+        '') echo 'init demo balance history transfer post reverse resolve import reconcile doctor help completion db ledger currency account transaction imports config' ;;
         'db') echo 'status start stop upgrade roles' ;;
         'ledger') echo 'create list' ;;
         'currency') echo 'add list' ;;
@@ -24,6 +24,7 @@ _ledgerctl_options() {
         'resolve') echo '--post --drop --yes -y --confirm' ;;
         'import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines --explain --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
         'reconcile') echo '--full' ;;
+        'doctor') echo '--strict' ;;
         'db roles') echo '--print' ;;
         'currency add') echo '--exponent' ;;
         'account create') echo '--currency --type --name --min-balance --max-balance --metadata' ;;

@@ -345,6 +345,15 @@ class DifferencesFound(LedgerError):
     hint = "stop posting to the accounts named, and find out who changed the tables"
 
 
+class Unhealthy(LedgerError):
+    """What `doctor` found; each finding stands in its answer with its remedy."""
+
+    code = "UNHEALTHY"
+    exit_code = Exit.DIFFERENCES
+    message = "not all is well (problems: {problems}, warnings: {warnings})"
+    hint = "each line that is not ok says what mends it"
+
+
 # -- the database and the surroundings -------------------------------------------------------------------------------
 
 

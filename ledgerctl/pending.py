@@ -21,7 +21,6 @@ from ledgerctl.errors import BadConfig, LedgerError, OutcomeUnknown
 from ledgerctl.formats import request_json
 
 _VERSION = 1
-_PLACE = "pending"
 _KEPT = ".json"
 
 
@@ -70,6 +69,11 @@ def kept(directory: Path, pending: Pending, in_doubt: Callable[[], bool]) -> Ite
         file.close()
 
 
+def place(directory: Path) -> Path:
+    """Where in the state directory they are."""
+    return directory / "pending"
+
+
 def forget(path: Path) -> None:
     """The outcome is known."""
     path.unlink(missing_ok=True)
@@ -91,21 +95,20 @@ def lost(directory: Path) -> int:
 
 
 def _files(directory: Path) -> list[Path]:
-    place = directory / _PLACE
     try:
-        return sorted(Path(entry.path) for entry in os.scandir(place) if entry.name.endswith(_KEPT))
+        return sorted(Path(entry.path) for entry in os.scandir(place(directory)) if entry.name.endswith(_KEPT))
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise _unusable(place, error) from None
+        raise _unusable(place(directory), error) from None
 
 
 def _write(directory: Path, pending: Pending) -> tuple[Path, IO[bytes]]:
     """On disk when this returns, and locked for as long as the file is open: whoever reads it sees us alive."""
-    place = directory / _PLACE
-    path = place / f"{pending.request.id}{_KEPT}"
+    where = place(directory)
+    path = where / f"{pending.request.id}{_KEPT}"
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
         half = path.with_suffix(".half")  # whoever is killed before the whole is there has sent nothing
         descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         file = os.fdopen(descriptor, "wb")
@@ -114,21 +117,21 @@ def _write(directory: Path, pending: Pending) -> tuple[Path, IO[bytes]]:
         file.flush()
         os.fsync(descriptor)
         half.rename(path)
-        _sync_directory(place)
+        _sync_directory(where)
     except OSError as error:
-        raise _unusable(place, error) from None
+        raise _unusable(where, error) from None
     return path, file
 
 
-def _unusable(place: Path, error: OSError) -> BadConfig:
+def _unusable(where: Path, error: OSError) -> BadConfig:
     return BadConfig(
-        detail=f"requests cannot be kept in {place}: {error.strerror}",
+        detail=f"requests cannot be kept in {where}: {error.strerror}",
         hint="nothing was sent; [state] directory names a directory that can be written",
     )
 
 
-def _sync_directory(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -102,7 +102,14 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
 
 @pytest.mark.parametrize(
     "modules",
-    ["services.payments", "services.importing", "services.reconciling", "services.accounts", "db.reports"],
+    [
+        "services.payments",
+        "services.importing",
+        "services.reconciling",
+        "services.examining",
+        "services.accounts",
+        "db.reports",
+    ],
 )
 def test_no_runtime_path_loads_what_only_migrations_need(modules: str) -> None:
     loaded = _loaded(f"import ledgerctl.{modules}")

@@ -15,7 +15,7 @@ _MEANINGS = {
     Exit.REFUSED: "refused by a rule: funds, a frozen account, a currency; or rows of a file that cannot be posted",
     Exit.NOT_FOUND: "no such account, transaction, import or ledger",
     Exit.CONFLICT: "a key used for another request, a transaction reversed already: never retry unchanged",
-    Exit.DIFFERENCES: "reconcile found differences: alert a person",
+    Exit.DIFFERENCES: "reconcile found differences, or doctor a problem: alert a person",
     Exit.UNAVAILABLE: "the database cannot be reached: retry later",
     Exit.TRY_AGAIN: "locks were held too long: retry later, with the same key",
     Exit.OUTCOME_UNKNOWN: "the answer to a commit was lost: run the same command again with the same key",

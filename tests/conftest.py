@@ -29,11 +29,9 @@ _TEMPLATE = "template_books"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--nightly", action="store_true", help="the fault runs of a night instead of a change's")
-    parser.addoption("--release", action="store_true", help="the fault runs of a release, which take hours")
+    parser.addoption("--nightly", action="store_true", help="the fault runs of a night: what takes minutes")
+    parser.addoption("--release", action="store_true", help="the fault runs of a release: what takes hours")
     parser.addoption("--kills", type=int, default=3, metavar="N", help="imports to kill in each way to commit")
-    parser.addoption("--nightly", action="store_true", help="also what takes minutes")
-    parser.addoption("--release", action="store_true", help="also what takes hours")
 
 
 def pytest_configure() -> None:

@@ -112,7 +112,7 @@ def _run(server: Server, plan: Plan, directory: Path, conninfo: str, sabotage: S
     )  # fmt: skip
     counts: Counter[str] = Counter()
     with _wire(plan, direct, counts) as through:
-        _work(server, plan, through, counts, sabotage)
+        _work(server, plan, through, conninfo, counts, sabotage)
     deadlocks = _deadlocks(conninfo)
     _settle(direct)
     _finish(direct, deadlocks)
@@ -143,7 +143,7 @@ def _wire(plan: Plan, direct: Run, counts: Counter[str]) -> Iterator[Run]:
 # -- the clients and what is done to them ----------------------------------------------------------------------------
 
 
-def _work(server: Server, plan: Plan, run: Run, counts: Counter[str], sabotage: Sabotage) -> None:
+def _work(server: Server, plan: Plan, run: Run, direct: str, counts: Counter[str], sabotage: Sabotage) -> None:
     board = Board(plan.clients)
     clients: dict[int, int] = {}
 
@@ -158,7 +158,7 @@ def _work(server: Server, plan: Plan, run: Run, counts: Counter[str], sabotage: 
 
     for number in range(plan.clients):
         start(number, "")
-    victims = Victims(server, run.url, board, clients, random.Random(plan.seed), start)
+    victims = Victims(server, direct, board, clients, random.Random(plan.seed), start)
     try:
         while clients and (not plan.faults or counts["strikes"] < plan.strikes):
             if not plan.faults:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from tests.faults.points import IN_FLIGHT, POINTS, Board
-from tests.faults.servers import Server
+from tests.faults.servers import Server, see_off
 
 _ANSWERS_LOST_S = 0.05
 """So long after the server's processes die, clients still find out that their answer is lost."""
@@ -81,7 +81,14 @@ def _buried(victims: Victims, number: int) -> bool:
 def kill_backend(victims: Victims) -> bool | None:
     """SIGKILL to one session's process: the server throws all others out and recovers."""
     sessions = victims.server.named(_SESSION)
-    return _lost(victims, lambda: _kill(victims.draw.choice(sessions))) if sessions else None
+    if not sessions:
+        return None
+
+    def strike() -> None:
+        _kill(victims.draw.choice(sessions))
+        see_off(sessions)
+
+    return _lost(victims, strike)
 
 
 def kill_server(victims: Victims) -> bool:
@@ -183,6 +190,7 @@ def _lost(victims: Victims, strike: Callable[[], None]) -> bool:
 
 
 def _signal_session(victims: Victims, function: str) -> None:
+    victims.server.wait()
     with psycopg.connect(victims.conninfo, autocommit=True) as conn:
         conn.execute(
             f"SELECT {function}(pid) FROM pg_stat_activity WHERE application_name LIKE 'ledgerctl client%'"

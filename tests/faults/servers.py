@@ -50,7 +50,10 @@ class Server:
         embedded.start(self.directory)
 
     def stop(self) -> None:
-        embedded.stop(self.directory)
+        try:
+            embedded.stop(self.directory)
+        except EmbeddedFailed:  # one that recovers from the last fault may not hear of it
+            self.quit()
 
     @property
     def postmaster(self) -> int:
@@ -78,13 +81,13 @@ class Server:
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _see_off(doomed)
+        see_off(doomed)
 
     def quit(self) -> None:
         """SIGQUIT to the first process: it ends the others, without a checkpoint and without a word to clients."""
         doomed = [self.postmaster, *self.processes()]
         os.kill(doomed[0], signal.SIGQUIT)
-        _see_off(doomed)
+        see_off(doomed)
 
     def wait(self, patience_s: float = 60) -> None:
         """Until it answers again, started once more where it did not survive its own start."""
@@ -101,7 +104,8 @@ class Server:
                 time.sleep(0.02)
 
 
-def _see_off(doomed: Sequence[int]) -> None:
+def see_off(doomed: Sequence[int]) -> None:
+    """They are gone when this returns."""
     while any(_lives(pid) for pid in doomed):
         time.sleep(0.001)
 

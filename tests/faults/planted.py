@@ -427,7 +427,7 @@ BUGS = (
     Bug(33, "a batch locks as it goes", ("C15",), _lock_request_by_request, plan=Plan(33, "large batches", 6, 8)),
     Bug(34, "a look-up without its ledger", ("C5", "C11", "C12"), _no_ledger),
     Bug(35, "`committed` believed without the row", ("C5",), _status_believed,
-        plan=Plan(35, "singles", 12, 100_000, faults=("kill backend",), strikes=20, gap_s=(0.3, 0.6)),
+        plan=Plan(35, "singles", 12, 100_000, faults=("kill backend",), strikes=10, gap_s=(0.3, 0.6)),
         server="commit_delay = 20000\ncommit_siblings = 1\n"),
     Bug(36, "the outcome judged by SQLSTATE", ("C5",), _by_sqlstate,
         plan=Plan(36, "singles", 4, 200, wire=("fatal answer",), wire_rate=0.2)),

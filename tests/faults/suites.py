@@ -40,13 +40,13 @@ def _transfers(seed: int) -> Plan:
     """Much money in the banks, so that few are refused; every fourth run is the small bank, where many are."""
     if seed % 4:
         return Plan(seed, "large batches", 4, 200, money=100_000)
-    return Plan(seed, "bank", 8, 2000)
+    return Plan(seed, "bank", 8, 2_000)
 
 
 def _crashes(seed: int) -> Plan:
     processes = ("kill client", "kill client at a point", "kill client at a point")
     servers = ("kill backend", "kill server", "stop immediately")
-    return Plan(seed, "bank", 8, 100_000, (*processes, *processes, *servers), 60, (0.02, 0.15))
+    return Plan(seed, "bank", 8, 100_000, (*processes, *processes, *servers), 30, (0.02, 0.15))
 
 
 def _chaos(seed: int) -> Plan:
@@ -55,7 +55,7 @@ def _chaos(seed: int) -> Plan:
 
 
 def _on_the_wire(*kinds: str) -> Callable[[int], Plan]:
-    return lambda seed: Plan(seed, "bank", 8, 400, wire=kinds, wire_rate=0.5)
+    return lambda seed: Plan(seed, "bank", 8, 120, wire=kinds, wire_rate=0.5)
 
 
 def _stalls(seed: int) -> Plan:
@@ -65,16 +65,16 @@ def _stalls(seed: int) -> Plan:
 
 def _timeouts(seed: int) -> Plan:
     settings = {"lock_timeout_ms": 5, "statement_timeout_ms": 200, "deadline_s": 0.1, "retry_attempts": 2}
-    return Plan(seed, "bank", 8, 600, settings=settings)
+    return Plan(seed, "bank", 8, 300, settings=settings)
 
 
 def _commands(seed: int) -> Plan:
-    return Plan(seed, "singles", 3, 60, by_command_line=2, ahead=10)
+    return Plan(seed, "singles", 3, 36, by_command_line=2, ahead=10)
 
 
 SUITES = {
     "transfers": Suite("no fault", "posted", (4_000, 100_000, 1_000_000), _transfers),
-    "crashes": Suite("clients and servers killed", "crashes", (60, 300, 1_000), _crashes),
+    "crashes": Suite("clients and servers killed", "crashes", (30, 300, 1_000), _crashes),
     "lost answers": Suite(
         "the answer to COMMIT lost", "wire lost answer", (60, 500, 2_000), _on_the_wire("lost answer")
     ),
@@ -89,8 +89,8 @@ SUITES = {
     "races": Suite(
         "one key from two to eight clients at once",
         "races",
-        (300, 3_000, 20_000),
-        lambda seed: Plan(seed, "races", 8, 500, ahead=1),
+        (100, 3_000, 20_000),
+        lambda seed: Plan(seed, "races", 8, 150, ahead=1),
     ),
     "timeouts": Suite("locks waited for in vain", "fail", (20, 200, 2_000), _timeouts),
     "chaos": Suite("several faults at once", "strikes", (20, 100, 400), _chaos),
@@ -98,11 +98,11 @@ SUITES = {
         "the server's clock steps up to an hour to and fro",
         "strikes",
         (20, 200, 1_000),
-        lambda seed: Plan(seed, "bank", 6, 100_000, ("step clock",), 100, (0.01, 0.1)),
+        lambda seed: Plan(seed, "bank", 6, 100_000, ("step clock",), 50, (0.01, 0.1)),
         clocks.server,
         clocks.impossible,
     ),
-    "commands": Suite("the command line, killed at every point", "crashes", (8, 60, 200), _commands),
+    "commands": Suite("the command line, killed at every point", "crashes", (4, 60, 200), _commands),
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 
 from tests.faults import campaign, planted
@@ -10,18 +13,20 @@ from tests.faults.planted import BUGS, ELSEWHERE, WAITING, Bug
 from tests.faults.servers import Server
 
 OF_THE_LIST = 36
+TRIES = 6
+"""Some need the luck of two clients meeting, or of a crash between two instants."""
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.number} {bug.words}")
 def test_a_planted_bug_is_found(fault_server: Server, bug: Bug) -> None:
     sabotage = Sabotage(lambda conninfo: planted.sow(bug, conninfo), lambda: planted.infect(bug))
-    if bug.server:
-        with campaign.server(bug.server) as own:
-            result = campaign.run(own, bug.plan, sabotage)
-    else:
-        result = campaign.run(fault_server, bug.plan, sabotage)
-    assert set(bug.caught_by) & result.violations.keys(), result.counts
+    with campaign.server(bug.server) if bug.server else nullcontext(fault_server) as server:
+        for seed in range(bug.number, bug.number + TRIES):
+            result = campaign.run(server, replace(bug.plan, seed=seed), sabotage)
+            if set(bug.caught_by) & result.violations.keys():
+                return
+    pytest.fail(f"{TRIES} runs, and none of {bug.caught_by} said a word")
 
 
 def test_every_bug_of_the_list_is_planted_or_has_its_reason() -> None:

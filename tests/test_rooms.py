@@ -86,6 +86,14 @@ def test_a_library_is_known_in_its_room_only(path: Path) -> None:
             assert library in sys.stdlib_module_names | {"ledgerctl"}, f"{relative} imports {library}"
 
 
+def test_what_checks_the_fault_runs_knows_nothing_of_the_program() -> None:
+    """Else it could be wrong where the program is wrong."""
+    loaded = _loaded("import tests.faults.checkers, tests.faults.interleaved_books")
+
+    assert "tests" in loaded
+    assert "ledgerctl" not in loaded
+
+
 def _loaded(code: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.faults import campaign, planted
 from tests.faults.campaign import Sabotage
+from tests.faults.client import ROOT
 from tests.faults.planted import BUGS, ELSEWHERE, WAITING, Bug
 from tests.faults.servers import Server
 
@@ -32,3 +34,12 @@ def test_a_planted_bug_is_found(fault_server: Server, bug: Bug) -> None:
 def test_every_bug_of_the_list_is_planted_or_has_its_reason() -> None:
     accounted = [bug.number for bug in BUGS] + list(WAITING) + list(ELSEWHERE)
     assert sorted(accounted) == list(range(1, OF_THE_LIST + 1))
+
+
+def test_the_documentation_lists_every_bug_and_what_finds_it() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"(?m)^\| (\d+) \| .* \| (.*) \|$", page))
+    assert {int(number) for number in listed} == set(range(1, OF_THE_LIST + 1))
+    assert {bug.number: ", ".join(bug.caught_by) for bug in BUGS}.items() <= {
+        int(number): finders for number, finders in listed.items()
+    }.items()

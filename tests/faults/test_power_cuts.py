@@ -11,7 +11,11 @@ from tests.faults import cutting, power
 CUTS = {"ci": 3, "nightly": 30, "release": 100}
 CONTROLS = {"ci": 1, "nightly": 5, "release": 20}
 
-pytestmark = pytest.mark.skipif(bool(power.impossible()), reason=power.impossible() or "possible")
+
+@pytest.fixture(autouse=True)
+def disks() -> None:
+    if reason := power.impossible():
+        pytest.skip(reason)
 
 
 @pytest.mark.timeout(3600)

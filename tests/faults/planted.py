@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,7 @@ from ledgerctl.db import audit, connection, journal
 from ledgerctl.db import outcomes as of_driver
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
+from tests.faults import early
 from tests.faults.campaign import Plan
 
 Patches = Sequence[tuple[Any, str, Any]]
@@ -66,7 +67,6 @@ _CENTS_FOR_YEN = """
 _NO_TRUNCATE_GUARD = """
     DROP TRIGGER transaction_entries_no_truncate ON transaction_entries;
 """
-_PEEK = "SELECT code, status, balance, exponent FROM accounts WHERE ledger_id = %s AND code = ANY(%s)"
 
 _gather = journal.gather
 _write = journal.write
@@ -80,33 +80,8 @@ _read_committed = connection.BEGIN
 # -- what is read, and when ------------------------------------------------------------------------------------------
 
 
-def _any_order() -> Patches:
-    return [(journal, "LOCK", journal.LOCK.replace("ORDER BY id", "ORDER BY random()"))]
-
-
-def _balance_before_lock() -> Patches:
-    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> decision.Facts:
-        early = {code: money.minor(balance, exponent) for code, _, balance, exponent in _peek(conn, ledger, requests)}
-        facts = _gather(conn, ledger, requests)
-        standings = {code: Standing(early[code], standing.seq) for code, standing in facts.standings.items()}
-        return facts._replace(standings=standings)
-
-    return [(journal, "gather", gather)]
-
-
-def _status_before_lock() -> Patches:
-    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> decision.Facts:
-        early = {code: status for code, status, _, _ in _peek(conn, ledger, requests)}
-        facts = _gather(conn, ledger, requests)
-        known = {code: replace(account, status=early[code]) for code, account in facts.accounts.items()}
-        return facts._replace(accounts=known)
-
-    return [(journal, "gather", gather)]
-
-
-def _peek(conn: Any, ledger: int, requests: Sequence[Request]) -> list[Any]:
-    codes = [leg.account for request in requests for leg in request.legs]
-    return list(conn.execute(_PEEK, [ledger, codes]).fetchall())
+def _gathered(gather: early.Gather) -> Callable[[], Patches]:
+    return lambda: [(journal, "gather", gather)]
 
 
 def _sum_in_the_lock() -> Patches:
@@ -115,23 +90,6 @@ def _sum_in_the_lock() -> Patches:
         " WHERE e.ledger_id = accounts.ledger_id AND e.account_id = accounts.id) AS balance, seq"
     )
     return [(journal, "LOCK", journal.LOCK.replace("balance, seq", total))]
-
-
-def _key_before_lock() -> Patches:
-    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> decision.Facts:
-        early = journal.known(conn, ledger, [request.key for request in requests])
-        return _gather(conn, ledger, requests)._replace(known=early)
-
-    return [(journal, "gather", gather)]
-
-
-def _link_before_lock() -> Patches:
-    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> decision.Facts:
-        undone = [request.reverses for request in requests if request.reverses is not None]
-        early = journal.originals(conn, ledger, undone) if undone else {}
-        return _gather(conn, ledger, requests)._replace(originals=early)
-
-    return [(journal, "gather", gather)]
 
 
 def _first_facts_for_ever() -> Patches:
@@ -389,11 +347,13 @@ def _sequence() -> Patches:
 
 
 BUGS = (
-    Bug(1, "locks in any order", ("C15",), _any_order, plan=Plan(1, "bank", 8, 300)),
-    Bug(2, "balance read before the lock", ("C2",), _balance_before_lock, _ENTRY_GUARDS),
-    Bug(3, "status read before the lock", ("C12",), _status_before_lock, plan=Plan(3, "freezes", 8, 800)),
+    Bug(1, "locks in the order of the request", ("C15",),
+        _gathered(early.locks_in_the_order_of_the_request), plan=Plan(1, "bank", 8, 300)),
+    Bug(2, "balance read before the lock", ("C2",), _gathered(early.balance_before_the_lock), _ENTRY_GUARDS),
+    Bug(3, "status read before the lock", ("C12",), _gathered(early.status_before_the_lock),
+        plan=Plan(3, "freezes", 8, 800)),
     Bug(4, "sum of entries in the lock statement", ("C2",), _sum_in_the_lock, _ENTRY_GUARDS),
-    Bug(5, "key looked up before the lock, no constraint", ("C5",), _key_before_lock, _NO_KEY_INDEX,
+    Bug(5, "key looked up before the lock, no constraint", ("C5",), _gathered(early.key_before_the_lock), _NO_KEY_INDEX,
         Plan(5, "races", 8, 200, ahead=1)),
     Bug(6, "key looked up once after the connection is lost", ("C5",), _asked_once,
         plan=Plan(6, "singles", 4, 300, wire=("late request",), wire_rate=0.2)),
@@ -414,8 +374,8 @@ BUGS = (
     Bug(16, "cents for yen", ("C3",), sql=_CENTS_FOR_YEN, plan=Plan(16, "odd", 4, 300)),
     Bug(17, "the amount's spelling in the fingerprint", ("C12",), _as_written),
     Bug(18, "reversed a second time", ("C12",), _reversed_again, _NO_REVERSAL_INDEX, Plan(18, "reversals", 6, 300)),
-    Bug(19, "the reversal's link read before the lock", ("C12",), _link_before_lock, _NO_REVERSAL_INDEX,
-        Plan(19, "reversals", 8, 800, ahead=1)),
+    Bug(19, "the reversal's link read before the lock", ("C12",), _gathered(early.reversal_before_the_lock),
+        _NO_REVERSAL_INDEX, Plan(19, "reversals", 8, 800, ahead=1)),
     Bug(26, "the payload is not in the fingerprint", ("C11",), _no_payload),
     Bug(28, "synchronous_commit off", ("C5",), server="ledgerctl.ephemeral = on\nsynchronous_commit = off\n",
         plan=Plan(28, "singles", 6, 100_000, faults=("kill server",), strikes=2, gap_s=(0.5, 1.0))),

@@ -24,8 +24,7 @@ from uuid import UUID
 import pytest
 
 from ledgerctl.core import requesting
-from ledgerctl.core.decision import Facts
-from ledgerctl.core.model import NewAccount, Request, Standing
+from ledgerctl.core.model import NewAccount, Request
 from ledgerctl.db import connection, journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import Exit, LedgerError
@@ -36,7 +35,7 @@ from ledgerctl.services import accounts, import_at_once, importing, payments
 from ledgerctl.services.books import Books, open_books
 from ledgerctl.services.import_job import Options
 from tests.conftest import database_at
-from tests.faults import interleaved_books
+from tests.faults import early, interleaved_books
 from tests.faults.interleavings import Kind, Run, Session, Tree, independent, never_independent, play
 
 log = logging.getLogger(__name__)
@@ -460,63 +459,11 @@ def test_the_reduced_tree_has_one_schedule_of_each_kind(programs: dict[str, Prog
 
 # -- planted bugs: each must be seen ----------------------------------------------------------------------------------
 
-Gather = Callable[[Connection, int, Sequence[Request]], Facts]
-gather = journal.gather
-
-
-def balance_before_the_lock(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
-    """Whoever waited for the lock reckons with the balance that was there before."""
-    seen = _seen(conn, ledger, requests)
-    facts = gather(conn, ledger, requests)
-    stale = {code: Standing(int(seen[code].balance * 100), stands.seq) for code, stands in facts.standings.items()}
-    return facts._replace(standings=stale)
-
-
-def status_before_the_lock(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
-    """Whoever waited for the lock takes the account for active, as it was before."""
-    seen = _seen(conn, ledger, requests)
-    facts = gather(conn, ledger, requests)
-    stale = {code: replace(account, status=seen[code].status) for code, account in facts.accounts.items()}
-    return facts._replace(accounts=stale)
-
-
-def key_before_the_lock(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
-    """Whoever waited for the lock does not know the key of whom he waited for."""
-    known = journal.known(conn, ledger, [request.key for request in requests])
-    return gather(conn, ledger, requests)._replace(known=known)
-
-
-def reversal_before_the_lock(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
-    """Whoever waited for the lock does not know the reversal of whom he waited for."""
-    originals = journal.originals(conn, ledger, [request.reverses for request in requests if request.reverses])
-    return gather(conn, ledger, requests)._replace(originals=originals)
-
-
-def locks_in_the_order_of_the_request(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
-    """Whoever pays the other way holds what we want, and wants what we hold."""
-    for request in requests:
-        for leg in request.legs:
-            journal.lock(conn, ledger, [leg.account])
-    return gather(conn, ledger, requests)
-
-
-class Seen(NamedTuple):
-    balance: Decimal
-    status: str
-
-
-SEEN = "SELECT code, balance, status FROM accounts WHERE ledger_id = %s AND code = ANY(%s)"
-
-
-def _seen(conn: Connection, ledger: int, requests: Sequence[Request]) -> dict[str, Seen]:
-    codes = [leg.account for request in requests for leg in request.legs]
-    return {code: Seen(*seen) for code, *seen in conn.execute(SEEN, [ledger, codes]).fetchall()}
-
 
 class Planted(NamedTuple):
     """A bug, where it shows, what must be taken from the database for it to show, and by what it is seen."""
 
-    gather: Gather
+    gather: early.Gather
     scenario: str
     without: LiteralString
     seen_by: str
@@ -526,15 +473,17 @@ NO_CHECKS = """
     ALTER TABLE transaction_entries DISABLE TRIGGER transaction_entries_check;
     ALTER TABLE accounts DISABLE TRIGGER accounts_check_update
 """
+NO_KEY_INDEX = "DROP INDEX transactions_idempotency_key"
+NO_REVERSAL_INDEX = "DROP INDEX transactions_reversed_once"
 PLANTED = [
-    Planted(balance_before_the_lock, "transfers that cross", "", "does not follow the one before it"),
-    Planted(balance_before_the_lock, "transfers that cross", NO_CHECKS, "balance_after does not run"),
-    Planted(status_before_the_lock, "transfer, and freeze of its source", "", "posted after account freeze"),
-    Planted(status_before_the_lock, "transfer, and close of its empty target", "", "accounts_closed_at_zero"),
-    Planted(key_before_the_lock, "one key, one payload", "DROP INDEX transactions_idempotency_key", "key used twice"),
-    Planted(key_before_the_lock, "one key, two payloads", "DROP INDEX transactions_idempotency_key", "key used twice"),
-    Planted(reversal_before_the_lock, "reversed twice", "DROP INDEX transactions_reversed_once", "reversed twice"),
-    Planted(locks_in_the_order_of_the_request, "transfers that cross", "", "deadlock"),
+    Planted(early.balance_before_the_lock, "transfers that cross", "", "does not follow the one before it"),
+    Planted(early.balance_before_the_lock, "transfers that cross", NO_CHECKS, "balance_after does not run"),
+    Planted(early.status_before_the_lock, "transfer, and freeze of its source", "", "posted after account freeze"),
+    Planted(early.status_before_the_lock, "transfer, and close of its empty target", "", "accounts_closed_at_zero"),
+    Planted(early.key_before_the_lock, "one key, one payload", NO_KEY_INDEX, "key used twice"),
+    Planted(early.key_before_the_lock, "one key, two payloads", NO_KEY_INDEX, "key used twice"),
+    Planted(early.reversal_before_the_lock, "reversed twice", NO_REVERSAL_INDEX, "reversed twice"),
+    Planted(early.locks_in_the_order_of_the_request, "transfers that cross", "", "deadlock"),
 ]
 
 
@@ -554,10 +503,10 @@ def test_a_planted_bug_is_seen(
 
 @pytest.mark.parametrize(
     ("planted", "name"),
-    [(key_before_the_lock, "one key, one payload"), (reversal_before_the_lock, "reversed twice")],
+    [(early.key_before_the_lock, "one key, one payload"), (early.reversal_before_the_lock, "reversed twice")],
 )
 def test_what_the_look_up_missed_the_index_refuses_and_the_next_attempt_sees(
-    planted: Gather, name: str, arena: Open, monkeypatch: pytest.MonkeyPatch
+    planted: early.Gather, name: str, arena: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = arena(SCENARIOS[name], REDUCED)
     monkeypatch.setattr(journal, "gather", planted)

@@ -32,19 +32,19 @@ def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
 def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receipt:
     """Post one request: a refusal, a value in a batch, is an error to whoever asked for one thing."""
 
-    def work(conn: Connection) -> Outcome:
+    def work(conn: Connection) -> tuple[Outcome, Transaction | None]:
         [outcome] = _post(conn, books, [request])
-        return outcome
+        return outcome, _stored(conn, books, outcome)
 
     database = books.database
-    outcome = database.rehearse(database.limits, work) if dry_run else database.transact(work)
+    outcome, stored = database.rehearse(database.limits, work) if dry_run else database.transact(work)
     if isinstance(outcome, Refused):
-        raise _refusal(books, outcome)
-    if isinstance(outcome, Replayed):
-        transaction = database.read(reports.transaction, books.ledger, outcome.known.id)
-        # Our own id means that an earlier attempt of this very call had been committed after all.
-        return Receipt(transaction, replayed=outcome.known.id != outcome.request.id)
-    return Receipt(recorded(outcome), replayed=False)
+        raise _refusal(outcome, stored)
+    if isinstance(outcome, Posted):
+        return Receipt(recorded(outcome), replayed=False)
+    assert stored is not None  # noqa: S101 - a replay names what it repeats
+    # Our own id means that an earlier attempt of this very call had been committed after all.
+    return Receipt(stored, replayed=stored.id != request.id)
 
 
 def reversing(
@@ -64,13 +64,14 @@ def settled(books: Books, request: Request) -> Transaction | None:
     IdempotencyConflict when the key was used for something else.
     """
 
-    def ask(conn: Connection) -> Earlier | None:
-        return journal.gather(conn, books.ledger, [request]).known.get(request.key)
+    def ask(conn: Connection) -> tuple[Earlier, Transaction] | None:
+        known = journal.gather(conn, books.ledger, [request]).known.get(request.key)
+        return None if known is None else (known, reports.transaction(conn, books.ledger, known.id))
 
-    known = books.database.transact(ask)
-    if known is None:
+    found = books.database.transact(ask)
+    if found is None:
         return None
-    stored = books.database.read(reports.transaction, books.ledger, known.id)
+    known, stored = found
     if known.fingerprint != request.fingerprint:
         details = {"key": request.key, "transaction_id": str(known.id)}
         raise errors.IdempotencyConflict(**details, fields=", ".join(differences(stored, request)))
@@ -111,9 +112,17 @@ def _line(outcome: Posted | Refused) -> audit.Line:
     return audit.Line(request.kind, request.key, "refused", detail)
 
 
-def _refusal(books: Books, refused: Refused) -> errors.LedgerError:
+def _stored(conn: Connection, books: Books, outcome: Outcome) -> Transaction | None:
+    """What was posted under the key before, if anything was.
+
+    Read in the transaction that found the key: if a read of its own failed, what is posted would be told as a failure.
+    """
+    known = None if isinstance(outcome, Posted) else outcome.known
+    return None if known is None else reports.transaction(conn, books.ledger, known.id)
+
+
+def _refusal(refused: Refused, stored: Transaction | None) -> errors.LedgerError:
     details = dict(refused.details)
-    if refused.reason == Reason.IDEMPOTENCY_CONFLICT and refused.known is not None:
-        stored = books.database.read(reports.transaction, books.ledger, refused.known.id)
+    if refused.reason == Reason.IDEMPOTENCY_CONFLICT and stored is not None:
         details["fields"] = ", ".join(differences(stored, refused.request))
     return errors.by_code(refused.reason)(**details)

@@ -5,6 +5,7 @@ Beside `test_connection.py`, which shows the mechanism on a table of its own, th
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -23,8 +24,8 @@ from psycopg.conninfo import make_conninfo
 
 from ledgerctl import errors
 from ledgerctl.core.decision import decide
-from ledgerctl.core.model import Posted
-from ledgerctl.db import audit, constraints, embedded, journal, migrate
+from ledgerctl.core.model import Posted, Transaction
+from ledgerctl.db import audit, constraints, embedded, journal, migrate, reports
 from ledgerctl.db.connection import Connection, Database, Limits
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments, reconciling
@@ -329,6 +330,34 @@ def test_a_posting_whose_answer_is_lost_waits_for_its_orphan_and_finds_it_posted
     assert count(conn, "audit_logs", f"subject = '{receipt.transaction.id}'") == 1
     assert balances(conn)["alice"] == (12 if kind == "transfer" else 0)
     assert receipt.transaction.lines[0].balance == (1200 if kind == "transfer" else 0)
+
+
+def test_what_was_found_posted_is_never_told_as_a_failure(
+    lending: Books, slow_commit: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is lost, and then the connection again, while the second attempt reads what the first has posted."""
+    lost = lending.database.connect()
+    read, reading = reports.transaction, itertools.count(1)
+
+    def read_and_cut(conn: Connection, ledger: int, reference: UUID | str) -> Transaction:
+        if next(reading) == 1:
+            cut(conn)
+        return read(conn, ledger, reference)
+
+    def cut_and_let_go() -> None:
+        until(lambda: waiting(slow_commit))
+        cut(lost)
+        until(lambda: len(waiting(slow_commit)) == 2)
+        let_go(slow_commit)
+
+    monkeypatch.setattr(reports, "transaction", read_and_cut)
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(cut_and_let_go)
+        receipt = payments.post_one(lending, transfer("bank", "alice", "5"))
+        done.result()
+
+    assert next(reading) == 3
+    posted_once(lending, slow_commit, receipt)
 
 
 def test_an_outcome_that_cannot_be_settled_is_unknown_and_the_same_request_settles_it(

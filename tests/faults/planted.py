@@ -18,7 +18,7 @@ import psycopg
 
 from ledgerctl import errors
 from ledgerctl.core import decision, fingerprint, money
-from ledgerctl.core.model import Refused, Replayed, Request, Standing, recorded
+from ledgerctl.core.model import Posted, Request, Standing, recorded
 from ledgerctl.db import audit, connection, journal
 from ledgerctl.db import outcomes as of_driver
 from ledgerctl.ids import uuid7
@@ -135,11 +135,9 @@ def _asked_once() -> Patches:
 
 
 def _receipt(books: Any, outcome: Any) -> payments.Receipt:
-    if isinstance(outcome, Refused):
-        raise payments._refusal(books, outcome)
-    if isinstance(outcome, Replayed):
-        return _post_one(books, outcome.request)
-    return payments.Receipt(recorded(outcome), replayed=False)
+    if isinstance(outcome, Posted):
+        return payments.Receipt(recorded(outcome), replayed=False)
+    return _post_one(books, outcome.request)
 
 
 def _new_key_after_loss() -> Patches:

@@ -33,8 +33,9 @@ from tests.faults.world import OUTSIDE
 
 ROOT = Path(__file__).parent.parent.parent
 _BEHIND_S = 0.0005
+_COMMAND_S = 120
 _REFUSALS = (errors.Exit.USAGE, errors.Exit.REFUSED, errors.Exit.NOT_FOUND, errors.Exit.CONFLICT)
-_KILLED = (-signal.SIGKILL, -signal.SIGALRM)
+KILLED = (-signal.SIGKILL, -signal.SIGALRM)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Run:
 def live(run: Run, board: Board, number: int, first: int) -> None:
     """All that client `number` has to do from a step on, unless it is told to stop."""
     slot = board.slot(number)
+    slot.point = "idle"  # not where the one before it died
     points.watch(slot)
     client: _Library | _CommandLine
     kind = _CommandLine if number < run.by_command_line else _Library
@@ -115,13 +117,15 @@ class _Library:
         for send in sends:
             try:
                 request = _request(books, send)
+            except errors.DatabaseUnavailable:
+                return  # nothing was asked
             except errors.LedgerError as error:  # the door's refusal: nothing was asked of the books
                 op = self._recorder.invoke("door", step, sends=[send._asdict()])
                 self._recorder.end(op, "ok", results=[{"is": "refused", "reason": error.code}])
                 continue
             if request is not None:
                 requests.append(request)
-                said = [leg.amount for leg in send.legs] or [format(leg.amount, "f") for leg in request.legs]
+                said = [leg.amount for leg in send.legs] or [send.amount or f"{leg.amount:f}" for leg in request.legs]
                 asked.append({"ledger": books.name, "said": said, **request_json.dump(request)})
         if not requests:
             return
@@ -164,13 +168,13 @@ class _CommandLine(_Library):
         if send.undoes or len(send.legs) != 2 or send.ledger != "main":
             return
         draw = random.Random(f"{self._run.seed}:{step}:command")
-        failpoint = draw.choice(points.POINTS[1:]) if draw.random() < 0.5 else ""
+        failpoint = draw.choice((*points.POINTS[1:], *points.IN_FLIGHT * 6)) if draw.random() < 0.5 else ""
         source, target = send.legs
         words = ["transfer", source.account, target.account, f"{source.amount} {source.currency}", "-i", send.key]
         asked = {"ledger": send.ledger, "failpoint": failpoint, **_worded(send)}
         op = self._recorder.invoke("command", step, sends=[asked])
         done = command(self._run, self._name, [*words, "--reference", send.intent], failpoint)
-        if done.returncode in (*_KILLED, errors.Exit.OUTCOME_UNKNOWN):
+        if done.returncode in (*KILLED, errors.Exit.OUTCOME_UNKNOWN):
             self._recorder.end(op, "unknown", code=done.returncode)
         elif done.returncode:
             error = json.loads(done.stderr.splitlines()[-1])["error"]
@@ -196,6 +200,7 @@ def command(run: Run, name: str, words: Sequence[str], failpoint: str = "") -> s
         capture_output=True,
         text=True,
         check=False,
+        timeout=_COMMAND_S,
     )
 
 
@@ -218,10 +223,10 @@ def _request(books: Books, send: Send) -> Request | None:
     if send.undoes:
         try:
             original = books.database.read(reports.transaction, books.ledger, send.undoes).id
-            amount = None if send.amount is None else Decimal(send.amount)
-            made = payments.reversing(books, uuid7(), send.key, original, amount, "undone")
-        except errors.LedgerError:
+        except errors.TransactionNotFound:
             return None
+        amount = None if send.amount is None else Decimal(send.amount)
+        made = payments.reversing(books, uuid7(), send.key, original, amount, "undone")
         return requesting.request(
             made.id, made.key, made.kind, made.legs, reference=send.intent, reverses=made.reverses
         )

@@ -33,6 +33,8 @@ from tests.faults.servers import Server, bank
 UNSAFE = "fsync = off\nledgerctl.ephemeral = on\n"
 CLIENTS = 6
 _OF_THE_BOOKS = ("C2", "C3", "C4", "C6", "C7", "C10")
+_UNLUCKY = 20
+"""So many more cuts, until one strikes while a commit is in flight."""
 _RUNNING_S = (0.3, 0.8)
 
 
@@ -62,12 +64,12 @@ def run(cuts: int, directory: Path, settings: str = "", seed: int = 1) -> Total:
             board = Board(CLIENTS)
             clients = [campaign.forked(partial(live, plan, board, number, 0)) for number in range(CLIENTS)]
             try:
-                for _ in range(cuts):
+                while total.cuts < cuts or (not total.in_flight and total.cuts < cuts + _UNLUCKY):
                     time.sleep(draw.uniform(*_RUNNING_S))
                     _cut(disk, server, plan, board, total)
             finally:
                 campaign.end(clients, signal.SIGKILL)
-        server.stop()
+                server.stop()
     return total
 
 

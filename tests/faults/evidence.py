@@ -132,6 +132,15 @@ class Books:
             found[transaction.ledger, transaction.key].append(transaction)
         return dict(found)
 
+    def of(self, ledger: str) -> Books:
+        """What is in one ledger."""
+        return Books(
+            {name: one for name, one in self.accounts.items() if name[0] == ledger},
+            {name: one for name, one in self.transactions.items() if name[0] == ledger},
+            [one for one in self.entries if one.ledger == ledger],
+            [one for one in self.audit if one.ledger == ledger],
+        )
+
     @cached_property
     def reversed_by(self) -> dict[Named, list[Transaction]]:
         found = defaultdict(list)
@@ -183,9 +192,8 @@ def histories(directory: Path) -> Histories:
 
 def _attempts(call: Call) -> list[Attempt]:
     asked = call.asked["sends"]
-    results = call.told.get("results", [{"is": "fail" if call.how == "fail" else "unknown"}] * len(asked))
-    if call.how == "fail":
-        results = [{"is": "fail"}] * len(asked)
+    without = [{"is": "fail" if call.how == "fail" else "unknown"}] * len(asked)
+    results = call.told["results"] if call.how == "ok" else without
     return [
         Attempt(
             call,
@@ -216,11 +224,16 @@ class Windows:
         acked: dict[Named, list[tuple[int, int]]] = defaultdict(list)
         begun: dict[Named, list[tuple[int, int]]] = defaultdict(list)
         for attempt in told.attempts:
-            if attempt.result == "posted" and attempt.call.ended is not None:
-                for entry in found.by_transaction.get((attempt.ledger, attempt.told["id"]), ()):
-                    name = (entry.ledger, entry.account)
-                    acked[name].append((attempt.call.ended, entry.seq))
-                    begun[name].append((attempt.call.invoked, entry.seq))
+            told_of = attempt.told.get("id") if attempt.result in ("posted", "replayed") else None
+            for entry in found.by_transaction.get((attempt.ledger, told_of or ""), ()):
+                if attempt.call.ended is not None:
+                    acked[entry.ledger, entry.account].append((attempt.call.ended, entry.seq))
+            for entry in found.by_transaction.get((attempt.ledger, attempt.id or ""), ()):
+                begun[entry.ledger, entry.account].append((attempt.call.invoked, entry.seq))
+        for call in told.named("read"):
+            for code, (_, seq) in call.told.get("balances", {}).items():
+                if call.ended is not None:
+                    acked[call.asked["ledger"], code].append((call.ended, seq))
         self._last = {name: entries[-1].seq for name, entries in found.by_account.items()}
         self._acked = {name: _running(sorted(ends), max) for name, ends in acked.items()}
         self._begun = {name: _running(sorted(starts, reverse=True), min) for name, starts in begun.items()}

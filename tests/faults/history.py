@@ -25,7 +25,9 @@ class Recorder:
 
     def __init__(self, directory: Path, client: str) -> None:
         self._path = directory / f"{client}.jsonl"
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        # Whoever was killed inside a write left a half line; nothing was sent on it.
+        os.ftruncate(self._file, self._path.read_bytes().rfind(b"\n") + 1)
         self._op = len([line for line in _lines(self._path) if line["e"] == "invoke"])
 
     def invoke(self, function: str, step: int, **what: Any) -> int:
@@ -81,4 +83,5 @@ def _lines(path: Path) -> Iterator[Line]:
         return
     with path.open(encoding="utf-8") as file:
         for text in file:
-            yield json.loads(text)
+            if text.endswith("\n"):  # not a line that is being written
+                yield json.loads(text)

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psycopg
 
@@ -22,6 +22,7 @@ from tests.faults.servers import Server, see_off
 _ANSWERS_LOST_S = 0.05
 """So long after the server's processes die, clients still find out that their answer is lost."""
 _COMES_THERE_S = 0.5
+_SAME_TIME_S = 60
 _POINTS = POINTS[1 : POINTS.index("keeping")]
 _ONCE = ("dialling", "dialled")
 """A connection that holds is not dialled again."""
@@ -41,22 +42,21 @@ class Victims:
     draw: random.Random
     start: Callable[[int, str], None]
     """Start a client again, from where it was; with the point at which it is to be killed."""
-    ended: dict[int, int] = field(default_factory=dict)
 
 
-def kill_client(victims: Victims) -> bool:
+def kill_client(victims: Victims) -> bool | None:
     """SIGKILL at a random moment."""
     number = victims.draw.choice(list(victims.clients))
     os.kill(victims.clients[number], signal.SIGKILL)
     return _buried(victims, number)
 
 
-def kill_client_at_a_point(victims: Victims) -> bool:
-    """A client goes on until it comes to a named point for the n-th time, and dies there."""
+def kill_client_at_a_point(victims: Victims) -> bool | None:
+    """A client goes on until it comes to a named point for the n-th time, and dies there, or waiting on its way."""
     number = victims.draw.choice(list(victims.clients))
     os.kill(victims.clients[number], signal.SIGKILL)
     os.waitpid(victims.clients.pop(number), 0)
-    point = victims.draw.choice((*_POINTS, *IN_FLIGHT * 4))
+    point = victims.draw.choice((*_POINTS, *IN_FLIGHT * 8))
     victims.start(number, f"{point}:{victims.draw.randint(1, 1 if point in _ONCE else 3)}")
     pid, deadline = victims.clients[number], time.monotonic() + _COMES_THERE_S
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -67,13 +67,14 @@ def kill_client_at_a_point(victims: Victims) -> bool:
     return _buried(victims, number)
 
 
-def _buried(victims: Victims, number: int) -> bool:
+def _buried(victims: Victims, number: int) -> bool | None:
     """The client is dead when this returns, and another goes on in its place."""
     _, status = os.waitpid(victims.clients.pop(number), 0)
     point = victims.board.slot(number).point
     if not os.WIFSIGNALED(status):  # it came to its end before
-        victims.ended[number] = status
-        return False
+        if status:
+            raise ChildProcessError(f"client {number} ended with status {status}")
+        return None
     victims.start(number, "")
     return point in IN_FLIGHT
 
@@ -84,28 +85,32 @@ def kill_backend(victims: Victims) -> bool | None:
     if not sessions:
         return None
 
-    def strike() -> None:
-        _kill(victims.draw.choice(sessions))
+    pid = victims.draw.choice(sessions)
+
+    def strike() -> bool:
+        if not _killed(pid):
+            return False
         see_off(sessions)
+        return True
 
     return _lost(victims, strike)
 
 
-def kill_server(victims: Victims) -> bool:
+def kill_server(victims: Victims) -> bool | None:
     """SIGKILL to all of its processes."""
     return _lost(victims, victims.server.kill)
 
 
-def stop_immediately(victims: Victims) -> bool:
+def stop_immediately(victims: Victims) -> bool | None:
     """What an administrator does who has no time for a checkpoint."""
     return _lost(victims, victims.server.quit)
 
 
-def terminate_session(victims: Victims) -> bool:
+def terminate_session(victims: Victims) -> bool | None:
     return _lost(victims, lambda: _signal_session(victims, "pg_terminate_backend"))
 
 
-def cancel_statement(victims: Victims) -> bool:
+def cancel_statement(victims: Victims) -> bool | None:
     """What a nervous administrator does; a COMMIT is not cancelled by it."""
     return _lost(victims, lambda: _signal_session(victims, "pg_cancel_backend"))
 
@@ -120,9 +125,12 @@ def freeze_process(victims: Victims) -> bool | None:
     flying = any(victims.board.slot(number).point in IN_FLIGHT for number in victims.clients)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(victims.draw.uniform(0.1, 1.0))
-        os.kill(pid, signal.SIGCONT)
-    return flying
+        try:
+            time.sleep(victims.draw.uniform(0.1, 1.0))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return flying
+    return None
 
 
 def fill_disk(victims: Victims) -> bool | None:
@@ -133,14 +141,16 @@ def fill_disk(victims: Victims) -> bool | None:
     ballast = place / "ballast"
 
     def strike() -> None:
-        with ballast.open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 16))
-        for _ in range(victims.draw.randint(5, 15)):
-            with suppress(psycopg.Error), psycopg.connect(victims.conninfo, autocommit=True) as conn:
-                conn.execute("SELECT pg_switch_wal()")  # the log too needs room now
-            time.sleep(0.1)
-        ballast.unlink()
+        try:
+            with ballast.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+            for _ in range(victims.draw.randint(5, 15)):
+                with suppress(psycopg.Error), psycopg.connect(victims.conninfo, autocommit=True) as conn:
+                    conn.execute("SELECT pg_switch_wal()")  # the log too needs room now
+                time.sleep(0.1)
+        finally:
+            ballast.unlink()
 
     return _lost(victims, strike)
 
@@ -150,8 +160,11 @@ def step_clock(victims: Victims) -> bool | None:
     if victims.server.clock is None:
         return None
     flying = any(victims.board.slot(number).point in IN_FLIGHT for number in victims.clients)
-    victims.server.clock.write_text(f"{victims.draw.randint(-3600, 3600):+d}\n")
-    return flying
+    offset_s = victims.draw.randint(-3600, 3600)
+    victims.server.clock.write_text(f"{offset_s:+d}\n")
+    with psycopg.connect(victims.conninfo, autocommit=True) as conn:
+        [[moved_s]] = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float").fetchall()
+    return flying if abs(moved_s - time.time() - offset_s) < _SAME_TIME_S else None
 
 
 def truncate(victims: Victims) -> bool:
@@ -177,27 +190,32 @@ FAULTS: dict[str, Callable[[Victims], bool | None]] = {
 CRASHES = tuple(name for name in FAULTS if name.startswith(("kill", "stop")))
 
 
-def _lost(victims: Victims, strike: Callable[[], None]) -> bool:
-    """Whether a client waited in vain for the answer to its COMMIT after the blow."""
+def _lost(victims: Victims, strike: Callable[[], object]) -> bool | None:
+    """Whether a client waited in vain for the answer to its COMMIT after the blow. None when the blow says no."""
     before = victims.board.lost()
-    strike()
-    if victims.server.postmaster and not victims.server.processes():
-        time.sleep(_ANSWERS_LOST_S)
-    victims.server.start()
+    struck = strike()
+    if struck is False:
+        return None
     victims.server.wait()
     time.sleep(_ANSWERS_LOST_S)
     return victims.board.lost() > before
 
 
-def _signal_session(victims: Victims, function: str) -> None:
+def _signal_session(victims: Victims, function: str) -> bool:
+    """Whether there was one at work."""
     victims.server.wait()
     with psycopg.connect(victims.conninfo, autocommit=True) as conn:
-        conn.execute(
+        struck = conn.execute(
             f"SELECT {function}(pid) FROM pg_stat_activity WHERE application_name LIKE 'ledgerctl client%'"
             " AND state <> 'idle' ORDER BY random() LIMIT 1"
         )
+        return struck.fetchone() == (True,)
 
 
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
+def _killed(pid: int) -> bool:
+    """Whether it was there to be killed."""
+    try:
         os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +18,7 @@ import psycopg
 
 from ledgerctl import errors
 from ledgerctl.core import decision, fingerprint, money
-from ledgerctl.core.model import Posted, Request, Standing, recorded
+from ledgerctl.core.model import Original, Posted, Request, Standing, recorded
 from ledgerctl.db import audit, connection, journal
 from ledgerctl.db import outcomes as of_driver
 from ledgerctl.ids import uuid7
@@ -34,7 +34,10 @@ _BANK = Plan(0, steps=400)
 
 @dataclass(frozen=True)
 class Bug:
-    """`plant` gives what is to be patched; `sql` is run on the bank first. One of `caught_by` must speak up."""
+    """`plant` gives what is to be patched; `sql` is run on the bank first.
+
+    One of `caught_by` must speak up, in a sentence that holds the word behind its name, where there is one.
+    """
 
     number: int
     words: str
@@ -57,6 +60,8 @@ _ANY_AMOUNT = """
 """
 _NO_KEY_INDEX = "DROP INDEX transactions_idempotency_key;"
 _NO_REVERSAL_INDEX = "DROP INDEX transactions_reversed_once;"
+WITHOUT_GUARDS = _ENTRY_GUARDS + _ANY_AMOUNT + _NO_REVERSAL_INDEX
+"""The key's index is no guard but the rule itself: requests under one key need not have an account in common."""
 _CENTS_FOR_YEN = """
     ALTER TABLE accounts DISABLE TRIGGER accounts_keep_identity;
     SET session_replication_role = replica;
@@ -317,7 +322,17 @@ def _not_a_number() -> Patches:
     def any_text(units: Any, exponent: int) -> str:
         return text(units, exponent) if isinstance(units, int) else "NaN"
 
-    return [(money, "parse", any_parse), (money, "minor", any_minor), (money, "text", any_text)]
+    sums = decision._sums
+
+    def any_sums(entries: Any) -> Any:
+        return [one for one in sums(entries) if one[2] == one[2]]
+
+    return [
+        (money, "parse", any_parse),
+        (money, "minor", any_minor),
+        (money, "text", any_text),
+        (decision, "_sums", any_sums),
+    ]
 
 
 def _as_written() -> Patches:
@@ -329,7 +344,12 @@ def _no_payload() -> Patches:
 
 
 def _reversed_again() -> Patches:
-    return [(decision, "_reversal_refusal", lambda *_: None)]
+    judge = decision._reversal_refusal
+
+    def as_if_first(request: Request, original: Original, ahead: Any) -> Any:
+        return judge(request, original._replace(reversed_by=None), ahead)
+
+    return [(decision, "_reversal_refusal", as_if_first)]
 
 
 def _sequence() -> Patches:
@@ -355,9 +375,9 @@ BUGS = (
         Plan(5, "races", 8, 200, ahead=1)),
     Bug(6, "key looked up once after the connection is lost", ("C5",), _asked_once,
         plan=Plan(6, "singles", 4, 300, wire=("late request",), wire_rate=0.2)),
-    Bug(7, "a lost connection is taken for an abort, and a new key sent", ("C5",), _new_key_after_loss,
+    Bug(7, "a lost connection is taken for an abort, and a new key sent", ("C5 intent",), _new_key_after_loss,
         plan=Plan(7, "singles", 4, 200, wire=("lost answer",), wire_rate=0.2)),
-    Bug(8, "a new key for each try", ("C5",), _new_key_for_each_try,
+    Bug(8, "a new key for each try", ("C5 intent",), _new_key_for_each_try,
         plan=Plan(8, "singles", 4, 200, wire=("lost answer",), wire_rate=0.2)),
     Bug(9, "the tag of COMMIT is ignored", ("C5",), _tag_ignored, plan=Plan(9, "singles", 4, 300)),
     Bug(10, "a retry goes on with what was read before", ("C2", "C12"), _first_facts_for_ever, _ENTRY_GUARDS,
@@ -367,7 +387,7 @@ BUGS = (
     Bug(12, "the audit log written by another transaction", ("C10",), _audit_apart),
     Bug(13, "amounts as floating-point numbers", ("C12",), _floats, _ENTRY_GUARDS),
     Bug(14, "rounded where it is to be refused", ("C12",), _rounded, plan=Plan(14, "odd", 4, 300)),
-    Bug(15, "NaN let in at the door", ("C12",), _not_a_number, _ENTRY_GUARDS + _ANY_AMOUNT,
+    Bug(15, "NaN taken for an amount", ("C2", "C3"), _not_a_number, _ENTRY_GUARDS + _ANY_AMOUNT,
         Plan(15, "odd", 4, 300)),
     Bug(16, "cents for yen", ("C3",), sql=_CENTS_FOR_YEN, plan=Plan(16, "odd", 4, 300)),
     Bug(17, "the amount's spelling in the fingerprint", ("C12",), _as_written),
@@ -377,7 +397,7 @@ BUGS = (
     Bug(26, "the payload is not in the fingerprint", ("C11",), _no_payload),
     Bug(28, "synchronous_commit off", ("C5",), server="ledgerctl.ephemeral = on\nsynchronous_commit = off\n",
         plan=Plan(28, "singles", 6, 100_000, faults=("kill server",), strikes=2, gap_s=(0.5, 1.0))),
-    Bug(29, "TRUNCATE is not blocked", ("C2", "C5"), sql=_NO_TRUNCATE_GUARD,
+    Bug(29, "TRUNCATE is not blocked", ("C2",), sql=_NO_TRUNCATE_GUARD,
         plan=Plan(29, "singles", 3, 100_000, faults=("truncate",), strikes=1)),
     Bug(31, "a refusal kept under its key", ("C12",), _refusals_kept, plan=Plan(31, "again", 2, 600)),
     Bug(32, "seq from a sequence", ("C7",), _sequence,
@@ -410,8 +430,17 @@ def infect(bug: Bug) -> None:
         setattr(owner, name, value)
 
 
+def found(bug: Bug, violations: Mapping[str, Sequence[str]]) -> bool:
+    """Whether one of the checkers that were named has found it."""
+    named = [finder.partition(" ") for finder in bug.caught_by]
+    return any(word in sentence for name, _, word in named for sentence in violations.get(name, ()))
+
+
 def sow(bug: Bug, conninfo: str) -> None:
     """What the bug needs to be so in the database."""
-    if bug.sql:
-        with psycopg.connect(conninfo, autocommit=True) as conn:
-            conn.execute(bug.sql.encode())
+    run_sql(conninfo, bug.sql)
+
+
+def run_sql(conninfo: str, statements: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(statements.encode())

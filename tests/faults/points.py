@@ -14,6 +14,9 @@ from functools import wraps
 from mmap import mmap
 from typing import Any
 
+from psycopg.errors import DeadlockDetected
+from psycopg.pq import PipelineStatus
+
 VARIABLE = "LEDGERCTL_FAILPOINT"
 
 POINTS = (
@@ -29,14 +32,14 @@ POINTS = (
     "committing",
     "flying",
     "committed",
-    "answered",
     "keeping",
     "kept",
     "forgetting",
 )
-IN_FLIGHT = ("committing", "flying")
+IN_FLIGHT = ("flying",)
+"""COMMIT has been handed over, and its answer was not read."""
 _FLIGHT_S = 0.003
-_SLOT = struct.Struct("=bqqb")
+_SLOT = struct.Struct("=bqqbq")
 
 
 class Board:
@@ -65,6 +68,10 @@ class Board:
         """How many answers to COMMIT the clients have waited for in vain."""
         return sum(self.slot(client).lost for client in range(self.clients))
 
+    def deadlocks(self) -> int:
+        """How many of their transactions the server gave up for a deadlock."""
+        return sum(self.slot(client).deadlocks for client in range(self.clients))
+
 
 class Slot:
     """One client's place on the board."""
@@ -84,6 +91,7 @@ class Slot:
     point = property(lambda self: POINTS[self._get(0)], lambda self, name: self._set(0, POINTS.index(name)))
     step = property(lambda self: self._get(1), lambda self, value: self._set(1, value))
     lost = property(lambda self: self._get(2), lambda self, value: self._set(2, value))
+    deadlocks = property(lambda self: self._get(4), lambda self, value: self._set(4, value))
     done = property(lambda self: bool(self._get(3)), lambda self, value: self._set(3, value))
 
 
@@ -107,10 +115,15 @@ def watch(slot: Slot | None) -> None:
     execute = WatchedConnection.execute
 
     def watched_execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if query == "COMMIT":
-            reach("committing")
+        if query != "COMMIT":
+            return execute(self, query, *args, **kwargs)
+        reach("committing")
+        if self.pgconn.pipeline_status == PipelineStatus.OFF:  # it comes back with the answer
             reach("flying")
-        return execute(self, query, *args, **kwargs)
+            return execute(self, query, *args, **kwargs)
+        queued = execute(self, query, *args, **kwargs)
+        reach("flying")
+        return queued
 
     once = connection.Database._once
 
@@ -118,8 +131,10 @@ def watch(slot: Slot | None) -> None:
         try:
             answer = once(self, *args, **kwargs)
         except connection._Failed as failed:
-            if failed.unknown and slot is not None:
-                slot.lost += 1
+            if slot is not None:
+                slot.lost += failed.unknown
+                slot.deadlocks += isinstance(failed.error, DeadlockDetected)
+                slot.point = "idle"
             raise
         reach("committed")
         return answer

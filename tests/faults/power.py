@@ -20,8 +20,8 @@ from tests.faults.servers import Server
 
 SIZE_MB = 320
 _MEMORY = Path("/dev/shm")
-_SYNCED_BY_ITSELF_S = 300
-"""So rarely does the file system write what nobody asked it to: longer than a run."""
+_JOURNAL_S = 300
+"""So rarely does the file system commit its journal unasked: longer than a run. The kernel writes data back earlier."""
 
 
 def impossible() -> str:
@@ -55,16 +55,10 @@ class Disk:
     @contextmanager
     def cut(self, server: Server) -> Iterator[tuple[Disk, int]]:
         """The disk as the power left it, and the time on the clock of histories before which all is to be on it."""
-        processes = [server.postmaster, *server.processes()]
-        for pid in processes:
-            _signal(pid, signal.SIGSTOP)
-        at = time.monotonic_ns()
         with _image() as copy:
-            try:
+            with _stopped(server):
+                at = time.monotonic_ns()
                 _run("cp", "--sparse=always", str(self.image), str(copy))
-            finally:
-                for pid in processes:
-                    _signal(pid, signal.SIGCONT)
             with _mounted(copy) as place:
                 yield Disk(copy, place), at
 
@@ -80,6 +74,31 @@ def disk(size_mb: int = SIZE_MB) -> Iterator[Disk]:
 
 
 @contextmanager
+def _stopped(server: Server) -> Iterator[None]:
+    """None of its processes runs, one that has just been born included."""
+    stopped: set[int] = set()
+    try:
+        while new := set(server.everything()) - stopped:
+            stopped |= new
+            for pid in new:
+                _signal(pid, signal.SIGSTOP)
+            while not all(map(_stands, new)):
+                time.sleep(0.001)
+        yield
+    finally:
+        for pid in stopped:
+            _signal(pid, signal.SIGCONT)
+
+
+def _stands(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "TtZX"
+
+
+@contextmanager
 def _image() -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix="ledgerctl-disk-", dir=_MEMORY if _MEMORY.is_dir() else None)
     os.close(handle)
@@ -92,7 +111,7 @@ def _image() -> Iterator[Path]:
 @contextmanager
 def _mounted(image: Path) -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(prefix="ledgerctl-mount-"))
-    _run("mount", "-o", f"loop,commit={_SYNCED_BY_ITSELF_S}", str(image), str(place))
+    _run("mount", "-o", f"loop,commit={_JOURNAL_S}", str(image), str(place))
     try:
         place.chmod(0o711)  # the server's own user passes through
         yield place

@@ -20,6 +20,7 @@ import random
 import signal
 import struct
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from mmap import mmap
@@ -73,9 +74,13 @@ class Proxy:
         if not self._pid:
             try:
                 asyncio.run(self._serve())
+            except BaseException:  # a child must not run on in its parent's code
+                traceback.print_exc()
             finally:
-                os._exit(0)
+                os._exit(1)
         while not self._socket.exists():
+            if os.waitpid(self._pid, os.WNOHANG)[0]:
+                raise ChildProcessError("the proxy ended before it listened")
             time.sleep(0.005)
         return self
 

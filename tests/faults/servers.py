@@ -22,8 +22,9 @@ from ledgerctl.errors import EmbeddedFailed
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments
 from ledgerctl.services.books import open_books
-from tests.faults.world import BACK, BANKS, LEDGERS, OUTSIDE, TOTAL
+from tests.faults.world import BANKS, LEDGERS, OUTSIDE, TOTAL
 
+_PATIENCE_S = 60
 _FAST_RESTART = "checkpoint_timeout = 30s\nmax_wal_size = 128MB\nshared_buffers = 32MB\nmax_connections = 60\n"
 
 
@@ -64,20 +65,26 @@ class Server:
 
     def processes(self) -> dict[int, str]:
         """The server's processes but the first, with what each calls itself."""
-        found = {}
+        postmaster, found = self.postmaster, {}
+        if not postmaster:
+            return {}
         for entry in Path("/proc").iterdir():
             with suppress(OSError, ValueError, IndexError):
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.postmaster:
-                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\\0", " ").strip("\\0 ")
+                if parent == postmaster:
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ").strip("\0 ")
         return found
+
+    def everything(self) -> list[int]:
+        """The process ids of all of it."""
+        return [pid for pid in (self.postmaster, *self.processes()) if pid]
 
     def named(self, words: str) -> list[int]:
         return [pid for pid, title in self.processes().items() if words in title]
 
     def kill(self) -> None:
         """The first process and all others at once, as when the machine stops but the disk does not."""
-        doomed = [self.postmaster, *self.processes()]
+        doomed = self.everything()
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -85,13 +92,14 @@ class Server:
 
     def quit(self) -> None:
         """SIGQUIT to the first process: it ends the others, without a checkpoint and without a word to clients."""
-        doomed = [self.postmaster, *self.processes()]
-        os.kill(doomed[0], signal.SIGQUIT)
+        doomed = self.everything()
+        for pid in doomed[:1]:
+            os.kill(pid, signal.SIGQUIT)
         see_off(doomed)
 
-    def wait(self, patience_s: float = 60) -> None:
+    def wait(self) -> None:
         """Until it answers again, started once more where it did not survive its own start."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 psycopg.connect(self.conninfo, connect_timeout=2).close()
@@ -105,8 +113,11 @@ class Server:
 
 
 def see_off(doomed: Sequence[int]) -> None:
-    """They are gone when this returns."""
-    while any(_lives(pid) for pid in doomed):
+    """They are gone when this returns. TimeoutError when one of them does not go."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while left := [pid for pid in doomed if _lives(pid)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {left} live on")
         time.sleep(0.001)
 
 
@@ -128,10 +139,12 @@ def bank(server: Server, name: str, money: int = TOTAL) -> Iterator[str]:
             fill(make_conninfo(server.conninfo, dbname=template), money)
         # Not by the default strategy: a sequence copied by it may, after a crash, give out numbers a second time.
         conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield make_conninfo(server.conninfo, dbname=name)
-    server.start()
-    with psycopg.connect(server.conninfo, autocommit=True) as conn:
-        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield make_conninfo(server.conninfo, dbname=name)
+    finally:
+        server.wait()
+        with psycopg.connect(server.conninfo, autocommit=True) as conn:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def fill(conninfo: str, money: int = TOTAL) -> None:
@@ -156,6 +169,4 @@ def fill(conninfo: str, money: int = TOTAL) -> None:
             for place, part in zip(banked, shares, strict=True)
         ]
         payments.post(books, requests)
-    books = open_books(database, "main", "world", "world")
-    accounts.create(books, [NewAccount(BACK, "liability", BANKS[0][0].currency, BANKS[0][0].exponent, *[None] * 4)])
     database.close()

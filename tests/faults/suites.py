@@ -21,6 +21,7 @@ from tests.faults import campaign, clocks
 from tests.faults.campaign import Plan, Result
 from tests.faults.servers import Server
 
+_IN_VAIN = 20
 TIERS = ("ci", "nightly", "release")
 
 
@@ -134,6 +135,8 @@ def run(name: str, tier: str, first_seed: int = 1) -> Total:
         while total.counts[suite.counted] < suite.targets[TIERS.index(tier)] and not total.violations:
             total.add(seed, campaign.run(server, suite.plan(seed)))
             seed += 1
+            if total.runs > _IN_VAIN and not total.counts[suite.counted]:
+                raise RuntimeError(f"{total.runs} runs of '{name}', and not one counts")
     return total
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults import campaign, planted
-from tests.faults.campaign import Sabotage
+from tests.faults.campaign import Plan, Sabotage
 from tests.faults.client import ROOT
 from tests.faults.planted import BUGS, ELSEWHERE, WAITING, Bug
 from tests.faults.servers import Server
@@ -26,9 +26,18 @@ def test_a_planted_bug_is_found(fault_server: Server, bug: Bug) -> None:
     with campaign.server(bug.server) if bug.server else nullcontext(fault_server) as server:
         for seed in range(bug.number, bug.number + TRIES):
             result = campaign.run(server, replace(bug.plan, seed=seed), sabotage)
-            if set(bug.caught_by) & result.violations.keys():
+            if planted.found(bug, result.violations):
                 return
     pytest.fail(f"{TRIES} runs, and none of {bug.caught_by} said a word")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mix", sorted({bug.plan.mix for bug in BUGS}))
+def test_without_a_bug_nobody_speaks_even_without_the_guards(fault_server: Server, mix: str) -> None:
+    """Else what finds the bugs would find anything."""
+    unguarded = Sabotage(lambda conninfo: planted.run_sql(conninfo, planted.WITHOUT_GUARDS))
+    result = campaign.run(fault_server, Plan(77, mix, 6, 100 if mix == "large batches" else 300), unguarded)
+    assert result.violations == {}
 
 
 def test_every_bug_of_the_list_is_planted_or_has_its_reason() -> None:

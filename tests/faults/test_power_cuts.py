@@ -21,8 +21,9 @@ def disks() -> None:
 @pytest.mark.timeout(3600)
 def test_nothing_acknowledged_is_lost(tier: str, tmp_path: Path) -> None:
     total = cutting.run(CUTS[tier], tmp_path)
-    assert total.cuts == CUTS[tier]
+    assert total.in_flight > 0
     assert total.acknowledged > 0
+    assert total.unreadable == []
     assert total.violations == []
     assert total.lost == 0
 
@@ -38,4 +39,4 @@ def test_without_fsync_it_is_lost(tier: str, tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_ledger_and_hurts_nothing(tier: str) -> None:
     result = cutting.fill_up({"ci": 2, "nightly": 10, "release": 50}[tier])
     assert result.violations == {}
-    assert result.verdict == "sound"
+    assert result.counts["fault full disk"] > 0

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 OUTSIDE = "outside"
 """The first part of the codes of accounts that may hold less than nothing."""
-BACK = f"{OUTSIDE}:back"
 TOTAL = 100
 """Units of its currency that each bank of four or eight accounts holds together."""
 

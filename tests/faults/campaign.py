@@ -301,7 +301,8 @@ def _open_transactions(conninfo: str) -> int:
     with psycopg.connect(conninfo, autocommit=True) as conn:
         row = conn.execute(
             "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
-            " AND pid <> pg_backend_pid()) + (SELECT count(*) FROM pg_prepared_xacts)"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid())"
+            " + (SELECT count(*) FROM pg_prepared_xacts)"
         ).fetchone()
     return int(row[0]) if row else 0
 

@@ -413,7 +413,7 @@ class NotDurable(LedgerError):
     code = "NOT_DURABLE"
     exit_code = Exit.BAD_CONFIG
     message = "the server runs with {off} off: a crash may lose what it has committed"
-    hint = "switch it on; a database to be thrown away is marked by ALTER DATABASE ... SET ledgerctl.ephemeral = on"
+    hint = "ledgerctl doctor says how to switch it on (one to be thrown away is marked by ledgerctl.ephemeral = on)"
 
 
 class NotConfigured(LedgerError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from ledgerctl.formats import request_json
 
 _VERSION = 1
 _KEPT = ".json"
+_HALF = ".half"
+_HALF_S = 3600
+"""So long nobody takes to write one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,18 @@ def forget(path: Path) -> None:
 
 
 def left(directory: Path) -> list[Pending]:
-    """What is left, the oldest first. BadConfig for a file that cannot be read."""
+    """What is left, the oldest first; clears away what was never sent. BadConfig for a file that cannot be read."""
+    _sweep(place(directory))
     found = [_read(path) for path in _files(directory)]
     return [pending for pending in found if pending is not None]
+
+
+def _sweep(where: Path) -> None:
+    """Whoever was killed while it wrote left half a file, and had sent nothing."""
+    for half in where.glob(f"*{_HALF}"):
+        with suppress(OSError):
+            if half.stat().st_mtime < time.time() - _HALF_S:
+                half.unlink()
 
 
 def lost(directory: Path) -> int:
@@ -109,7 +122,7 @@ def _write(directory: Path, pending: Pending) -> tuple[Path, IO[bytes]]:
     path = where / f"{pending.request.id}{_KEPT}"
     try:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
-        half = path.with_suffix(".half")  # whoever is killed before the whole is there has sent nothing
+        half = path.with_suffix(_HALF)  # whoever is killed before the whole is there has sent nothing
         descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         file = os.fdopen(descriptor, "wb")
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -216,7 +216,17 @@ def test_a_database_of_another_revision_is_refused(conninfo: str, conn: Connecti
     with closing(database_at(conninfo)) as database, pytest.raises(WrongSchema) as caught:
         open_books(database, "main", "tester", "request-1")
 
-    assert caught.value.details == {"found": found, "needed": migrate.HEAD}
+    assert (caught.value.details["found"], caught.value.details["needed"]) == (found, migrate.HEAD)
+    assert ("db upgrade" in caught.value.advice) == (found == "none")
+
+
+def test_a_newer_schema_is_not_upgraded(conninfo: str, conn: Connection) -> None:
+    conn.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(WrongSchema) as caught:
+        migrate.upgrade(conninfo)
+
+    assert "a newer one" in caught.value.advice
 
 
 # -- the wheel -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import typer
 
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context
-from ledgerctl.errors import BadUsage, Exit, LedgerError, LedgerNotFound, Unsettled
+from ledgerctl.errors import BadUsage, Exit, IdempotencyConflict, LedgerError, LedgerNotFound, Unsettled
 
 if TYPE_CHECKING:
     from ledgerctl.cli.invocation import Invocation
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("idempotency_key", "status", "transaction_id", "kind", "request", "ledger", "written_at", "actor", "place")
 TABLE = ("idempotency_key", "status", "transaction_id", "request", "ledger", "written_at")
-LEFT = ("not posted", "in progress", "elsewhere")
+LEFT = ("not posted", "refused", "in progress", "elsewhere")
 """With these, the request stays where it is."""
 
 
@@ -74,10 +74,13 @@ def _settle(invocation: Invocation, one: Pending, *, post: bool, drop: bool) -> 
             status, transaction_id = "posted now", str(payments.post_one(books, one.request).transaction.id)
         elif drop:
             status = "dropped"
+    except IdempotencyConflict as error:  # this one will never be posted
+        status, transaction_id = "key in use", error.details["transaction_id"]
+        invocation.note(f"{one.request.key}: {error}")
     except LedgerError as error:
         if error.exit_code not in (Exit.REFUSED, Exit.CONFLICT, Exit.NOT_FOUND):
             raise
-        status = "refused"
+        status = "refused"  # today; another day there may be funds
         invocation.note(f"{one.request.key}: {error}")
     if status not in LEFT and one.path is not None:
         pending.forget(one.path)

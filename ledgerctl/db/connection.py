@@ -8,6 +8,7 @@ the lost transaction held, and finds by its keys what became of it.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
@@ -33,6 +34,8 @@ from ledgerctl.db.outcomes import Spent, may_retry, refused_by_server, translate
 Connection = psycopg.Connection[TupleRow]
 P = ParamSpec("P")
 T = TypeVar("T")
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it would say on stderr, our errors say
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # A plan is made once a session, on what is known of the tables then - nothing of a new one, less after an import that

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HEAD = "0004"
 """The revision this program needs; a test holds it to the newest file under `migrations/versions`."""
 
+_NEWER = "use the ledgerctl that made it, or a newer one"
 _OBJECTS = ("functions", "triggers", "views")
 _LOCK_ID = 7_316_540_201  # arbitrary, and the same in every release: two upgrades must exclude each other
 _NOT_ENFORCED_FROM = 180000
@@ -26,20 +27,32 @@ _SETWISE = {
 
 
 def upgrade(conninfo: str) -> None:
-    """Migrate to HEAD in one transaction, under a lock. A database that is there already stays as it is."""
+    """Migrate to HEAD in one transaction, under a lock. A database that is there already stays as it is.
+
+    psycopg's errors, and WrongSchema for a revision that this program does not know.
+    """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
     from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
     config = Config()
     config.set_main_option("script_location", str(_scripts()))
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        settle(connection)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            settle(connection)
+    except CommandError:
+        raise WrongSchema(found="of another version", needed=HEAD, hint=_NEWER) from None
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from None
+        raise
 
 
 def settle(connection: SQLConnection) -> None:
@@ -63,7 +76,8 @@ def settle(connection: SQLConnection) -> None:
 def require(found: str | None) -> None:
     """WrongSchema unless `found` is the revision that this program needs."""
     if found != HEAD:
-        raise WrongSchema(found=found or "none", needed=HEAD)
+        newer = {"hint": _NEWER} if found is not None and found > HEAD else {}
+        raise WrongSchema(found=found or "none", needed=HEAD, **newer)
 
 
 def _scripts() -> Path:

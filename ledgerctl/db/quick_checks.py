@@ -43,6 +43,12 @@ LACKING = """
     WHERE NOT has_column_privilege(relation, name, 'UPDATE')
 """
 
+WRITES = tuple(
+    f"INSERT ON {table}"
+    for table in ("accounts", "imports", "transactions", "transaction_entries", "reconciliations", "audit_logs")
+)
+"""Of LACKING, what whoever only reads lacks."""
+
 _APPEND_ONLY = ("transactions", "transaction_entries", "audit_logs", "reconciliations")
 _KEPT = ("ledgers", "accounts", "imports")
 TRIGGERS = {
@@ -63,6 +69,31 @@ UNGUARDED = """
     LEFT JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgenabled IS DISTINCT FROM 'A' OR p.proname <> wanted.runs
     ORDER BY wanted.name
+"""
+CONSTRAINTS = (
+    "accounts_balance_finite", "accounts_closed_at_zero", "accounts_currency", "accounts_limits_finite",
+    "accounts_max_balance", "accounts_min_balance", "accounts_seq", "accounts_status", "accounts_type",
+    "currencies_exponent_range", "transaction_entries_amount", "transaction_entries_balance",
+    "transaction_entries_seq", "transactions_fingerprint", "transactions_key_given", "transactions_kind",
+    "transactions_reversal_link", "transactions_reverses",
+)  # fmt: skip
+UNIQUE = (
+    "accounts_code", "accounts_pkey", "audit_logs_pkey", "currencies_exponent", "currencies_pkey", "imports_pkey",
+    "ledgers_name", "ledgers_pkey", "transaction_entries_pkey", "transactions_idempotency_key", "transactions_pkey",
+    "transactions_reversed_once",
+)  # fmt: skip
+"""Without which a balance, a key or a link could be what it must not. A test holds both to the schema."""
+MISSING = """
+    WITH ours AS (SELECT relnamespace AS schema FROM pg_class WHERE oid = 'transactions'::regclass)
+    SELECT 'constraint ' || wanted.name
+    FROM unnest(%s::text[]) AS wanted(name)
+    WHERE NOT EXISTS (SELECT FROM pg_constraint c, ours
+                      WHERE c.conname = wanted.name AND c.connamespace = ours.schema AND c.convalidated)
+    UNION ALL
+    SELECT 'index ' || wanted.name
+    FROM unnest(%s::text[]) AS wanted(name)
+    WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid, ours
+                      WHERE c.relname = wanted.name AND c.relnamespace = ours.schema AND i.indisunique AND i.indisvalid)
 """
 OTHER_FUNCTIONS = """
     SELECT wanted.name
@@ -196,6 +227,11 @@ def unguarded(conn: Connection) -> list[Unguarded]:
     tables, functions = zip(*TRIGGERS.values(), strict=True)
     asked = [list(TRIGGERS), list(tables), list(functions)]
     return conn.cursor(row_factory=class_row(Unguarded)).execute(UNGUARDED, asked).fetchall()
+
+
+def missing(conn: Connection) -> list[str]:
+    """Constraints and unique indexes that are not there: `constraint accounts_seq`, `index accounts_code`."""
+    return [name for (name,) in conn.execute(MISSING, [list(CONSTRAINTS), list(UNIQUE)]).fetchall()]
 
 
 def other_functions(conn: Connection) -> list[str]:

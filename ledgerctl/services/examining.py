@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from ledgerctl.db import embedded
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.db.embedded_install import failed
-from ledgerctl.errors import BadConfig, DatabaseUnavailable, EmbeddedFailed, LedgerError, NotConfigured
+from ledgerctl.errors import (
+    BadConfig,
+    DatabaseUnavailable,
+    EmbeddedFailed,
+    LedgerError,
+    NotConfigured,
+    PermissionDenied,
+)
 from ledgerctl.services import examining_books as books
 from ledgerctl.services import examining_directory as directory
 from ledgerctl.services import examining_server as server
@@ -86,11 +93,20 @@ def _of_database(database: Database, about: About) -> Examination:
                 except (DatabaseUnavailable, BadConfig) as error:
                     failure, lost = error, "the database cannot be reached"
                     verdicts = [problem(error.details["detail"], _UNREACHED)]
+                except PermissionDenied as error:
+                    verdicts = [_denied(name, error)]
                 except LedgerError as error:
                     verdicts = [warning(f"could not be examined: {error}", error.advice or "ledgerctl db roles")]
                 findings += _named(name, verdicts)
             lost = lost or ("" if findings[-1].status is Health.OK else f"needs {findings[-1].check}")
     return Examination(findings, failure)
+
+
+def _denied(name: str, error: PermissionDenied) -> Verdict:
+    """Which schema there is, every role of ours may see; the rest is not for everybody."""
+    if name == "schema":
+        return problem(str(error), "GRANT ledger_app TO this login; ledgerctl db roles makes the role, as a superuser")
+    return skipped(str(error), "GRANT ledger_ro TO this login, if it is to see it")
 
 
 def _skipped(why: str) -> Iterator[Finding]:

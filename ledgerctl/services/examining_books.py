@@ -8,11 +8,12 @@ from ledgerctl.core import times
 from ledgerctl.db import accounts, migrate, quick_checks, server
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.examining_server import About
-from ledgerctl.services.findings import Verdict, ok, problem, warning
+from ledgerctl.services.findings import Verdict, ok, problem, skipped, warning
 
 SAMPLE = 1000
 """So many accounts that were posted to last, and as many others; more take longer, and `reconcile` sees them all."""
 NAMED_MAX = 5
+_RESTORED = "make it again as in a new ledger (pg_dump --schema-only shows it); find out who dropped it"
 RECONCILED_S = 48 * 3600.0
 """A run a night, and one may fail."""
 
@@ -43,7 +44,10 @@ def rights(conn: Connection, _about: About) -> list[Verdict]:
     lacking, name = quick_checks.lacking(conn), server.condition(conn).role
     if not lacking:
         return [ok("posting, importing and reconciling")]
-    return [problem(f"{name} lacks {_some(lacking)}", f"ledgerctl db roles, then GRANT ledger_app TO {name}")]
+    remedy = f"ledgerctl db roles, then GRANT ledger_app TO {name}"
+    if set(quick_checks.WRITES) <= set(lacking):
+        return [skipped(f"{name} only reads", f"if it is to post: {remedy}")]
+    return [problem(f"{name} lacks {_some(lacking)}", remedy)]
 
 
 def guards(conn: Connection, _about: About) -> list[Verdict]:
@@ -53,7 +57,9 @@ def guards(conn: Connection, _about: About) -> list[Verdict]:
     wrong += [
         problem(f"function {name} is not that of this program", remedy) for name in quick_checks.other_functions(conn)
     ]
-    return wrong or [ok(f"{len(quick_checks.TRIGGERS)} triggers, which no session can switch off")]
+    wrong += [problem(f"{name} is missing", _RESTORED) for name in quick_checks.missing(conn)]
+    kept = len(quick_checks.CONSTRAINTS) + len(quick_checks.UNIQUE)
+    return wrong or [ok(f"{len(quick_checks.TRIGGERS)} triggers, {kept} constraints and indexes")]
 
 
 def _unguarded(one: quick_checks.Unguarded) -> str:

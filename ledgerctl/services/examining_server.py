@@ -17,6 +17,7 @@ OLDEST_WARNING, OLDEST_PROBLEM = 500_000_000, 1_500_000_000
 """Vacuum begins to freeze at 200 million, and at about 2.1 thousand million the server takes no more writes."""
 
 _BY_SOURCE = {
+    "global": "ALTER ROLE ALL RESET {name}",
     "client": "take {name} out of the options in database.url or PGOPTIONS",
     "command line": "take {name} out of the server's command line, and restart it",
     "user": "ALTER ROLE {role} SET {name} = {wanted}",
@@ -85,9 +86,8 @@ def _danger(setting: server.Setting, found: server.Condition) -> Verdict:
 
 def _switched(setting: server.Setting, found: server.Condition) -> str:
     """The statement that turns a setting round, where it was made."""
-    anywhere = "ALTER SYSTEM SET {name} = {wanted}; " + (
-        "restart the server" if setting.restart else "SELECT pg_reload_conf()"
-    )
+    effect = "restart the server" if setting.restart else "SELECT pg_reload_conf()"
+    anywhere = "as a superuser, one after the other: ALTER SYSTEM SET {name} = {wanted}; " + effect
     return _BY_SOURCE.get(setting.source, anywhere).format(
         name=setting.name,
         wanted="on" if setting.setting == "off" else "off",
@@ -144,14 +144,11 @@ def sessions(conn: Connection, about: About) -> list[Verdict]:
         )
         for one in server.prepared(conn)
     ]
-    if stuck:
-        return stuck
     if hidden := server.hidden(conn):
         role = server.condition(conn).role
-        return [
-            skipped(f"{hidden} sessions of other roles are not shown to {role}", f"GRANT pg_read_all_stats TO {role}")
-        ]
-    return [ok(f"no transaction has been open for {OPEN_S:.0f} s")]
+        words = f"{hidden} of other roles are not shown to {role}"
+        stuck.append(skipped(words, f"GRANT pg_read_all_stats TO {role}"))
+    return stuck or [ok(f"no transaction has been open for {OPEN_S:.0f} s")]
 
 
 def _session(one: server.Session) -> str:

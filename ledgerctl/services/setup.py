@@ -12,6 +12,7 @@ from ledgerctl import errors
 from ledgerctl.config import EMBEDDED, Configuration
 from ledgerctl.db import accounts, embedded, migrate, roles
 from ledgerctl.db.connection import Connection, Database
+from ledgerctl.db.outcomes import translated
 from ledgerctl.services.accounts import create_ledger
 from ledgerctl.services.books import require_schema
 
@@ -40,14 +41,14 @@ def has_password(url: str) -> bool:
 
 
 def upgrade(database: Database) -> None:
-    """Bring the database to this program's schema. BadConfig when its server is too old."""
+    """Bring the database to this program's schema. BadConfig for an old server, WrongSchema for a newer schema."""
     version = database.connect().info.server_version
     if version < VERSION_MIN:
         raise errors.BadConfig(detail=f"the server is PostgreSQL {version // 10000}; 15 or newer is needed")
     try:
         migrate.upgrade(database.conninfo)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise errors.PermissionDenied(detail=str(error)) from error
+    except psycopg.Error as error:
+        raise translated(error) from error
 
 
 def create_roles(database: Database) -> list[dict[str, str]]:

@@ -329,7 +329,10 @@ def test_a_server_that_may_forget_and_is_not_marked_is_a_problem(
 
     found = {words.split()[0]: (status, remedy) for status, words, remedy in apart["durability"]}
     assert found == {
-        setting: ("problem", f"ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf()")
+        setting: (
+            "problem",
+            f"as a superuser, one after the other: ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf()",
+        )
         for setting in ("fsync", "full_page_writes", "synchronous_commit")
     }
 
@@ -416,6 +419,18 @@ def test_an_empty_database_has_no_schema(doctor: Doctor, empty_conninfo: str) ->
     assert doctor.one("schema")[::2] == ("problem", "ledgerctl db upgrade")
 
 
+CONSTRAINTS = """
+    SELECT conname FROM pg_constraint
+    WHERE conrelid IN ('accounts'::regclass, 'currencies'::regclass, 'transactions'::regclass,
+                       'transaction_entries'::regclass)
+      AND contype IN ('c', 'f') AND convalidated
+      AND conname NOT LIKE '%_form' AND conname <> 'currencies_ledger'
+"""
+UNIQUE = """
+    SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE i.indisunique AND c.relnamespace = 'public'::regnamespace
+      AND c.relname !~ '^(alembic|reconciliation)'
+"""
 DAMAGE = {
     "trigger accounts_check_update on accounts is switched off": """
         ALTER TABLE accounts DISABLE TRIGGER accounts_check_update
@@ -486,9 +501,39 @@ def test_what_may_not_be_asked_is_not_taken_for_well(apart: Doctor, conn: Connec
 
     status, found, remedy = apart(LEDGERCTL_DATABASE_URL=as_application).one("schema")
 
-    assert (status, remedy) == ("warning", "ledgerctl db roles")
+    assert status == "problem"
+    assert remedy.startswith("GRANT ledger_app TO this login")
     assert "permission denied" in found
     assert apart.one("balances") == ("skipped", "needs schema", "")
+
+
+def test_who_only_reads_is_told_so_and_may_watch(
+    apart: Doctor, conn: Connection, conninfo: str, as_application: str
+) -> None:
+    for role, hidden in (("ledger_ro", set()), ("ledger_metrics", {"balances", "totals", "posting-times"})):
+        url = make_conninfo(conninfo, options=f"-c role={role}")
+        assert apart(LEDGERCTL_DATABASE_URL=url).code == Exit.DONE
+        assert apart.one("rights")[:2] == ("skipped", f"{role} only reads")
+        assert apart.of("skipped") == {"rights", "sessions", *hidden}
+
+
+def test_constraints_and_indexes_that_are_gone_are_named(apart: Doctor, conn: Connection) -> None:
+    conn.execute("DROP INDEX transactions_idempotency_key")
+    conn.execute("ALTER TABLE accounts DROP CONSTRAINT accounts_min_balance")
+
+    assert apart().code == Exit.DIFFERENCES
+
+    named = {found for _, found, _ in apart["guards"]}
+    assert named == {"index transactions_idempotency_key is missing", "constraint accounts_min_balance is missing"}
+
+
+def test_the_constraints_that_are_looked_for_are_those_of_the_schema(shared_conninfo: str) -> None:
+    with psycopg.connect(shared_conninfo) as conn:
+        ours = {name for (name,) in conn.execute(CONSTRAINTS).fetchall()}
+        unique = {name for (name,) in conn.execute(UNIQUE).fetchall()}
+
+    assert set(quick_checks.CONSTRAINTS) == ours
+    assert set(quick_checks.UNIQUE) == unique
 
 
 def test_whoever_may_do_more_than_is_needed_is_told(apart: Doctor, conninfo: str, as_application: str) -> None:

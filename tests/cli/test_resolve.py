@@ -230,10 +230,21 @@ def test_a_key_that_was_used_for_something_else_meanwhile_is_refused(ledger: Led
     ledger.lose(locked)
     ledger.run("transfer", "bank", "alice", "6", "-i", "lost")
 
-    assert ledger.resolve("--post") == (Exit.DONE, {"lost": "refused"})
+    assert ledger.resolve("--post") == (Exit.DONE, {"lost": "key in use"})
 
     assert ledger.kept() == []
     assert "6.00" in ledger.run("balance", "alice").out
+
+
+def test_what_is_refused_today_is_left_for_another_day(ledger: Ledger, locked: Connection) -> None:
+    ledger.lose(locked)
+    ledger.run("account", "freeze", "alice")
+    assert ledger.resolve("--post") == (Exit.OUTCOME_UNKNOWN, {"lost": "refused"})
+
+    ledger.run("account", "unfreeze", "alice")
+
+    assert ledger.resolve("--post") == (Exit.DONE, {"lost": "posted now"})
+    assert ledger.kept() == []
 
 
 def test_nothing_is_sent_when_it_cannot_be_kept(ledger: Ledger) -> None:

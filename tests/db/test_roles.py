@@ -131,6 +131,21 @@ def test_each_role_may_do_what_the_table_says_and_nothing_else(guarded: Connecti
     assert found == GOLDEN.read_text(encoding="utf-8")
 
 
+def test_a_login_that_has_owned_the_tables_goes_on_posting(books: Books, conn: Connection, conninfo: str) -> None:
+    name = f"former_{uuid7().hex[:12]}"
+    conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+    for (table,) in conn.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')"
+    ).fetchall():
+        conn.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(table), sql.Identifier(name)))
+
+    setup.create_roles(books.database)
+
+    with closing(database_at(make_conninfo(conninfo, options=f"-c role={name}"))) as database:
+        used(open_books(database, "main", "tester", "r"))
+    conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(name)))
+
+
 def test_the_whole_program_runs_as_the_application(books: Books, conninfo: str) -> None:
     setup.create_roles(books.database)
     with closing(database_at(make_conninfo(conninfo, options="-c role=ledger_app"))) as database:

@@ -83,6 +83,7 @@ def live(run: Run, board: Board, number: int, first: int) -> None:
             slot.point = "idle"
             client.perform(step, act)
     slot.done = True
+    client.close()
 
 
 class _Library:
@@ -95,6 +96,9 @@ class _Library:
         self._recorder = Recorder(run.histories, name)
         self._database = run.database(name)
         self._open: dict[str, Books] = {}
+
+    def close(self) -> None:
+        self._database.close()
 
     def perform(self, step: int, act: Act) -> None:
         try:

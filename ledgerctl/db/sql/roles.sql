@@ -3,6 +3,7 @@
 DO $$
 DECLARE
     role text;
+    former text;
 BEGIN
     FOREACH role IN ARRAY ARRAY['ledger_owner', 'ledger_migrator', 'ledger_app', 'ledger_ro', 'ledger_auditor', 'ledger_metrics'] LOOP
         BEGIN
@@ -14,6 +15,14 @@ BEGIN
             EXECUTE format('ALTER ROLE %I NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS', role);
         END IF;
     END LOOP;
+
+    -- A login that has owned the tables until now goes on posting, and no more than that.
+    SELECT r.rolname INTO former
+    FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+    WHERE c.oid = 'transactions'::regclass AND NOT r.rolsuper AND r.rolname <> 'ledger_owner';
+    IF former IS NOT NULL THEN
+        EXECUTE format('GRANT ledger_app TO %I', former);
+    END IF;
 
     -- What nobody was given, nobody has.
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());

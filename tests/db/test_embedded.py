@@ -378,11 +378,11 @@ def test_a_start_waits_for_what_outlived_a_killed_server(served: Path, pid_file:
 
     def work() -> None:  # it does not look whether its server still lives
         with suppress(psycopg.Error):
-            lingering.execute("SELECT sum(n) FROM generate_series(1, 4e6) AS n")
+            lingering.execute("SELECT sum(n) FROM generate_series(1, 2e7) AS n")
 
     working = threading.Thread(target=work)
     working.start()
-    wait_until(lambda: query(served, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%4e6) AS n'"))
+    wait_until(lambda: query(served, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%2e7) AS n'"))
     kill_server(served)
     if pid_file == "lost":
         (served / "pgdata" / "postmaster.pid").unlink()

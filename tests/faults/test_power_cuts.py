@@ -37,6 +37,8 @@ def test_without_fsync_it_is_lost(tier: str, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(3600)
 def test_a_full_disk_stops_the_ledger_and_hurts_nothing(tier: str) -> None:
-    result = cutting.fill_up({"ci": 2, "nightly": 10, "release": 50}[tier])
+    if tier == "ci":
+        pytest.skip("for --nightly: now and then the server takes minutes to come back on a disk of this size")
+    result = cutting.fill_up({"nightly": 10, "release": 50}[tier])
     assert result.violations == {}
     assert result.counts["fault full disk"] > 0

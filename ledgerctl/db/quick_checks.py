@@ -22,6 +22,7 @@ ROLE = """
     FROM pg_roles r, pg_class c
     WHERE r.rolname = current_user AND c.oid = 'transactions'::regclass
 """
+WRITTEN = ("accounts", "imports", "transactions", "transaction_entries", "reconciliations", "audit_logs")
 # All that ledger_app may do, but for what creates ledgers and currencies.
 LACKING = """
     SELECT 'SELECT ON ' || name AS lacking
@@ -31,8 +32,7 @@ LACKING = """
     WHERE NOT has_table_privilege(name, 'SELECT')
     UNION ALL
     SELECT 'INSERT ON ' || name
-    FROM unnest(ARRAY['accounts', 'imports', 'transactions', 'transaction_entries', 'reconciliations', 'audit_logs'])
-         AS name
+    FROM unnest(%s::text[]) AS name
     WHERE NOT has_table_privilege(name, 'INSERT')
     UNION ALL
     SELECT 'UPDATE (' || name || ') ON ' || relation
@@ -42,12 +42,6 @@ LACKING = """
                                          'rejects_file', 'finished_at', 'reversed_at'])) AS columns(relation, name)
     WHERE NOT has_column_privilege(relation, name, 'UPDATE')
 """
-
-WRITES = tuple(
-    f"INSERT ON {table}"
-    for table in ("accounts", "imports", "transactions", "transaction_entries", "reconciliations", "audit_logs")
-)
-"""Of LACKING, what whoever only reads lacks."""
 
 _APPEND_ONLY = ("transactions", "transaction_entries", "audit_logs", "reconciliations")
 _KEPT = ("ledgers", "accounts", "imports")
@@ -219,7 +213,7 @@ def role(conn: Connection) -> Role:
 
 def lacking(conn: Connection) -> list[str]:
     """The privileges for posting, importing and reconciling that the role has not: `INSERT ON transactions`."""
-    return [privilege for (privilege,) in conn.execute(LACKING).fetchall()]
+    return [privilege for (privilege,) in conn.execute(LACKING, [list(WRITTEN)]).fetchall()]
 
 
 def unguarded(conn: Connection) -> list[Unguarded]:

@@ -155,3 +155,15 @@ def test_the_file_says_what_was_asked_for_to_people_too(tmp_path: Path) -> None:
 
     assert shape["request"]["idempotency_key"] == "rent"
     assert shape["request"]["entries"][0] == {"account": "bank", "debit": "5.00", "currency": "EUR"}
+
+
+def test_half_a_file_of_a_command_that_was_killed_is_cleared_away_in_time(tmp_path: Path) -> None:
+    place = pending.place(tmp_path)
+    place.mkdir()
+    (place / "old.half").write_bytes(b"{")
+    (place / "new.half").write_bytes(b"{")
+    os.utime(place / "old.half", (0, 0))
+
+    assert pending.left(tmp_path) == []
+
+    assert [file.name for file in files(tmp_path)] == ["new.half"]

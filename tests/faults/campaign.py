@@ -173,7 +173,7 @@ def _work(server: Server, plan: Plan, run: Run, direct: str, counts: Counter[str
         if clients:
             raise TimeoutError(f"clients {sorted(clients)} hang at {[board.slot(one).point for one in clients]}")
     finally:
-        end(clients.values(), signal.SIGKILL)
+        end(clients.values())
     counts["answers to COMMIT lost"] += board.lost()
     counts["deadlocks"] += board.deadlocks()
 
@@ -216,10 +216,10 @@ def forked(work: Callable[[], None], failpoint: str = "") -> int:
         os._exit(code)
 
 
-def end(pids: Iterable[int], how: signal.Signals) -> None:
+def end(pids: Iterable[int]) -> None:
     """They are gone when this returns."""
     for pid in pids:
-        os.kill(pid, how)
+        os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -68,7 +67,7 @@ def run(cuts: int, directory: Path, settings: str = "", seed: int = 1) -> Total:
                     time.sleep(draw.uniform(*_RUNNING_S))
                     _cut(disk, server, plan, board, total)
             finally:
-                campaign.end(clients, signal.SIGKILL)
+                campaign.end(clients)
                 server.stop()
     return total
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
@@ -37,6 +38,7 @@ AUDIT = """
     ORDER BY u.at
 """
 
+T = TypeVar("T")
 Named = tuple[str, str]
 """A ledger, and an account code or a transaction id in it."""
 
@@ -113,24 +115,15 @@ class Books:
 
     @cached_property
     def by_account(self) -> dict[Named, list[Entry]]:
-        found = defaultdict(list)
-        for entry in self.entries:
-            found[entry.ledger, entry.account].append(entry)
-        return dict(found)
+        return _grouped(self.entries, lambda entry: (entry.ledger, entry.account))
 
     @cached_property
     def by_transaction(self) -> dict[Named, list[Entry]]:
-        found = defaultdict(list)
-        for entry in self.entries:
-            found[entry.ledger, entry.transaction].append(entry)
-        return dict(found)
+        return _grouped(self.entries, lambda entry: (entry.ledger, entry.transaction))
 
     @cached_property
     def by_key(self) -> dict[Named, list[Transaction]]:
-        found = defaultdict(list)
-        for transaction in self.transactions.values():
-            found[transaction.ledger, transaction.key].append(transaction)
-        return dict(found)
+        return _grouped(self.transactions.values(), lambda one: (one.ledger, one.key))
 
     def of(self, ledger: str) -> Books:
         """What is in one ledger."""
@@ -143,11 +136,15 @@ class Books:
 
     @cached_property
     def reversed_by(self) -> dict[Named, list[Transaction]]:
-        found = defaultdict(list)
-        for transaction in self.transactions.values():
-            if transaction.reverses is not None:
-                found[transaction.ledger, transaction.reverses].append(transaction)
-        return dict(found)
+        reversals = [one for one in self.transactions.values() if one.reverses is not None]
+        return _grouped(reversals, lambda one: (one.ledger, str(one.reverses)))
+
+
+def _grouped(rows: Iterable[T], name: Callable[[T], Named]) -> dict[Named, list[T]]:
+    found: dict[Named, list[T]] = defaultdict(list)
+    for row in rows:
+        found[name(row)].append(row)
+    return dict(found)
 
 
 def books(conninfo: str) -> Books:

@@ -26,7 +26,7 @@ class Recorder:
     def __init__(self, directory: Path, client: str) -> None:
         self._path = directory / f"{client}.jsonl"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        # Whoever was killed inside a write left a half line; nothing was sent on it.
+        # Whoever was killed inside a write left a half line: nothing was sent on it, or its call stays a crash.
         os.ftruncate(self._file, self._path.read_bytes().rfind(b"\n") + 1)
         self._op = len([line for line in _lines(self._path) if line["e"] == "invoke"])
 

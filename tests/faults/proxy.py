@@ -6,7 +6,7 @@
     half answer     the client gets half of the answer to COMMIT
     late request    the client is cut off at once, COMMIT reaches the server a little later
     fatal answer    the server has committed; the client is told FATAL
-    stall           nothing more is passed on, in either direction, and nobody hangs up
+    stall           COMMIT and all that the client sends after it is kept back, and nobody hangs up
     slow            the answer to COMMIT comes late, byte by byte
 
 Messages: https://www.postgresql.org/docs/current/protocol-message-formats.html

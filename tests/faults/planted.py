@@ -29,7 +29,7 @@ from tests.faults.campaign import Plan
 Patches = Sequence[tuple[Any, str, Any]]
 
 
-_BANK = Plan(0, steps=400)
+_BANK = Plan(0, steps=200)
 
 
 @dataclass(frozen=True)
@@ -366,22 +366,22 @@ def _sequence() -> Patches:
 
 BUGS = (
     Bug(1, "locks in the order of the request", ("C15",),
-        _gathered(early.locks_in_the_order_of_the_request), plan=Plan(1, "bank", 8, 300)),
+        _gathered(early.locks_in_the_order_of_the_request), plan=Plan(1, "bank", 8, 60)),
     Bug(2, "balance read before the lock", ("C2",), _gathered(early.balance_before_the_lock), _ENTRY_GUARDS),
     Bug(3, "status read before the lock", ("C12",), _gathered(early.status_before_the_lock),
-        plan=Plan(3, "freezes", 8, 800)),
+        plan=Plan(3, "freezes", 8, 400)),
     Bug(4, "sum of entries in the lock statement", ("C2",), _sum_in_the_lock, _ENTRY_GUARDS),
     Bug(5, "key looked up before the lock, no constraint", ("C5",), _gathered(early.key_before_the_lock), _NO_KEY_INDEX,
         Plan(5, "races", 8, 200, ahead=1)),
     Bug(6, "key looked up once after the connection is lost", ("C5",), _asked_once,
-        plan=Plan(6, "singles", 4, 300, wire=("late request",), wire_rate=0.2)),
+        plan=Plan(6, "singles", 4, 150, wire=("late request",), wire_rate=0.2)),
     Bug(7, "a lost connection is taken for an abort, and a new key sent", ("C5 intent",), _new_key_after_loss,
-        plan=Plan(7, "singles", 4, 200, wire=("lost answer",), wire_rate=0.2)),
+        plan=Plan(7, "singles", 4, 80, wire=("lost answer",), wire_rate=0.2)),
     Bug(8, "a new key for each try", ("C5 intent",), _new_key_for_each_try,
-        plan=Plan(8, "singles", 4, 200, wire=("lost answer",), wire_rate=0.2)),
+        plan=Plan(8, "singles", 4, 80, wire=("lost answer",), wire_rate=0.2)),
     Bug(9, "the tag of COMMIT is ignored", ("C5",), _tag_ignored, plan=Plan(9, "singles", 4, 300)),
     Bug(10, "a retry goes on with what was read before", ("C2", "C12"), _first_facts_for_ever, _ENTRY_GUARDS,
-        Plan(10, "singles", 6, 300, wire=("lost request",), wire_rate=0.2)),
+        Plan(10, "singles", 6, 100, wire=("lost request",), wire_rate=0.2)),
     Bug(11, "a commit for each leg", ("C1", "C6"), _commit_per_leg, _ENTRY_GUARDS,
         Plan(11, faults=("kill client at a point",), strikes=10)),
     Bug(12, "the audit log written by another transaction", ("C10",), _audit_apart),
@@ -393,7 +393,7 @@ BUGS = (
     Bug(17, "the amount's spelling in the fingerprint", ("C12",), _as_written),
     Bug(18, "reversed a second time", ("C12",), _reversed_again, _NO_REVERSAL_INDEX, Plan(18, "reversals", 6, 300)),
     Bug(19, "the reversal's link read before the lock", ("C12",), _gathered(early.reversal_before_the_lock),
-        _NO_REVERSAL_INDEX, Plan(19, "reversals", 8, 800, ahead=1)),
+        _NO_REVERSAL_INDEX, Plan(19, "reversals", 8, 400, ahead=1)),
     Bug(26, "the payload is not in the fingerprint", ("C11",), _no_payload),
     Bug(28, "synchronous_commit off", ("C5",), server="ledgerctl.ephemeral = on\nsynchronous_commit = off\n",
         plan=Plan(28, "singles", 6, 100_000, faults=("kill server",), strikes=2, gap_s=(0.5, 1.0))),

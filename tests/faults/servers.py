@@ -25,7 +25,10 @@ from ledgerctl.services.books import open_books
 from tests.faults.world import BANKS, LEDGERS, OUTSIDE, TOTAL
 
 _PATIENCE_S = 60
-_FAST_RESTART = "checkpoint_timeout = 30s\nmax_wal_size = 128MB\nshared_buffers = 32MB\nmax_connections = 60\n"
+_FAST_RESTART = (
+    "checkpoint_timeout = 30s\nmax_wal_size = 128MB\nshared_buffers = 32MB\nmax_connections = 60\n"
+    "deadlock_timeout = 200ms\n"
+)
 
 
 class Server:

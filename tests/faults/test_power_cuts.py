@@ -10,6 +10,7 @@ from tests.faults import cutting, power
 
 CUTS = {"ci": 3, "nightly": 30, "release": 100}
 CONTROLS = {"ci": 1, "nightly": 5, "release": 20}
+STRIKES = {"ci": 3, "nightly": 10, "release": 50}
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +38,6 @@ def test_without_fsync_it_is_lost(tier: str, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(3600)
 def test_a_full_disk_stops_the_ledger_and_hurts_nothing(tier: str) -> None:
-    if tier == "ci":
-        pytest.skip("for --nightly: now and then the server takes minutes to come back on a disk of this size")
-    result = cutting.fill_up({"nightly": 10, "release": 50}[tier])
+    result = cutting.fill_up(STRIKES[tier])
     assert result.violations == {}
-    assert result.counts["fault full disk"] > 0
+    assert result.verdict == "sound"  # some commit was struck

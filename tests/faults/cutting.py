@@ -39,6 +39,8 @@ _OF_THE_BOOKS = ("C2", "C3", "C4", "C6", "C7", "C10")
 _UNLUCKY = 20
 """So many more cuts, until one strikes while a commit is in flight."""
 _RUNNING_S = (0.3, 0.8)
+_A_ROUND = 20
+"""So many cuts, then a new disk: each cut reads all that was written before it."""
 
 
 @dataclass
@@ -55,9 +57,19 @@ class Total:
     violations: list[str] = field(default_factory=list)
 
 
-def run(cuts: int, directory: Path, settings: str = "", seed: int = 1) -> Total:
-    """So many cuts of one run."""
-    total, draw = Total(), random.Random(seed)
+def run(cuts: int, settings: str = "", seed: int = 1) -> Total:
+    """So many cuts, and more while none struck a commit in flight."""
+    total = Total()
+    while total.cuts < cuts or (not total.in_flight and total.cuts < cuts + _UNLUCKY):
+        with tempfile.TemporaryDirectory(prefix="ledgerctl-cuts-") as directory:
+            left = max(1, cuts - total.cuts)
+            _round(min(left, _A_ROUND), Path(directory), settings, seed, total)
+        seed += 1
+    return total
+
+
+def _round(cuts: int, directory: Path, settings: str, seed: int, total: Total) -> None:
+    draw = random.Random(seed)
     with power.disk() as disk:
         server = Server(disk.cluster, settings)
         with bank(server, "bank_to_be_cut", 10_000) as conninfo:
@@ -67,13 +79,12 @@ def run(cuts: int, directory: Path, settings: str = "", seed: int = 1) -> Total:
             board = Board(CLIENTS)
             clients = [campaign.forked(partial(live, plan, board, number, 0)) for number in range(CLIENTS)]
             try:
-                while total.cuts < cuts or (not total.in_flight and total.cuts < cuts + _UNLUCKY):
+                for _ in range(cuts):
                     time.sleep(draw.uniform(*_RUNNING_S))
                     _cut(disk, server, plan, board, total)
             finally:
                 campaign.end(clients)
                 server.stop()
-    return total
 
 
 def _cut(disk: Disk, server: Server, plan: Run, board: Board, total: Total) -> None:
@@ -130,8 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = fill_up(chosen.cuts, chosen.seed)
         print(json.dumps({"verdict": result.verdict, **asdict(result)}))
         return 1 if result.violations else 0
-    with tempfile.TemporaryDirectory() as directory:
-        total = run(chosen.cuts, Path(directory), UNSAFE if chosen.unsafe else "", chosen.seed)
+    total = run(chosen.cuts, UNSAFE if chosen.unsafe else "", chosen.seed)
     print(json.dumps(asdict(total)))
     return 1 if total.violations or total.lost else 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.faults import cutting, power
@@ -20,8 +18,8 @@ def disks() -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_nothing_acknowledged_is_lost(tier: str, tmp_path: Path) -> None:
-    total = cutting.run(CUTS[tier], tmp_path)
+def test_nothing_acknowledged_is_lost(tier: str) -> None:
+    total = cutting.run(CUTS[tier])
     assert total.in_flight > 0
     assert total.acknowledged > 0
     assert total.unreadable == []
@@ -30,9 +28,9 @@ def test_nothing_acknowledged_is_lost(tier: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_without_fsync_it_is_lost(tier: str, tmp_path: Path) -> None:
+def test_without_fsync_it_is_lost(tier: str) -> None:
     """Bug 27: else the cuts above cut nothing."""
-    total = cutting.run(CONTROLS[tier], tmp_path, cutting.UNSAFE)
+    total = cutting.run(CONTROLS[tier], cutting.UNSAFE)
     assert total.losing > 0.9 * total.cuts
 
 

@@ -99,7 +99,9 @@ complete -c ledgerctl -n '__ledgerctl_at import' -l expect-rows -r -d 'Post noth
 complete -c ledgerctl -n '__ledgerctl_at import' -l expect-total -r -d 'Post nothing unless its amounts sum to this. Repeatable.'
 complete -c ledgerctl -n '__ledgerctl_at import' -l again -d 'Post what was posted before under other keys; decide again on rejected rows.'
 complete -c ledgerctl -n '__ledgerctl_at import' -F
-complete -c ledgerctl -n '__ledgerctl_at reconcile' -l full -d 'Check everything again; today the only way.'
+complete -c ledgerctl -n '__ledgerctl_at reconcile' -l full -d 'Go through everything again, not only what is new.'
+complete -c ledgerctl -n '__ledgerctl_at reconcile' -l accept -r -d 'Check everything and take it as it is, after a repair by hand.'
+complete -c ledgerctl -n '__ledgerctl_at reconcile' -l skip-if-locked -d 'Exit 0, not 75, when a run is under way already.'
 complete -c ledgerctl -n '__ledgerctl_at doctor' -l strict -d 'Exit 6 for a warning, too.'
 complete -c ledgerctl -n '__ledgerctl_at help' -a 'exit-codes environment formats idempotency csv'
 complete -c ledgerctl -n '__ledgerctl_at completion' -a 'bash zsh fish'

@@ -345,6 +345,15 @@ class DifferencesFound(LedgerError):
     hint = "stop posting to the accounts named, and find out who changed the tables"
 
 
+class AlreadyRunning(LedgerError):
+    """`holder` is who runs: {pid, application, seconds}, or None where that is not known."""
+
+    code = "ALREADY_RUNNING"
+    exit_code = Exit.TRY_AGAIN
+    message = "ledger '{ledger}' is being reconciled already, by {who}"
+    hint = "wait for it to end, or give --skip-if-locked where that is no failure"
+
+
 class Unhealthy(LedgerError):
     """What `doctor` found; each finding stands in its answer with its remedy."""
 

@@ -16,14 +16,19 @@ was not sent is a single `-`: an absent currency is not the account's currency, 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
+from itertools import product
 from uuid import UUID
 
+from ledgerctl.core import times
 from ledgerctl.core.money import canonical
 
 VERSION = "ledgerctl-1"
+_MIXED_MAX = 8
+"""Of a journal with more legs, all currencies were given, or none."""
 _HEAD = f"{len(VERSION)}:{VERSION}"
 
 _Leg = tuple[str, str, Decimal, str | None]
@@ -81,6 +86,42 @@ def transfers(
         )
         found.append(sha256(encoding.encode()).digest())
     return found
+
+
+def fits(
+    found: bytes,
+    kind: str,
+    accounts: Sequence[str],
+    amounts: Sequence[Decimal],
+    currencies: Sequence[str],
+    description: str | None,
+    reference: str | None,
+    effective_at: datetime | None,
+    metadata: Mapping[str, str] | None,
+    reverses: UUID | None,
+) -> bool:
+    """Whether some request for what is in the books has this fingerprint; amounts as stored, credits positive.
+
+    The books do not keep how a request spelled its time, nor whether it left a currency to the account.
+    """
+    sides = ["debit" if amount.is_signed() else "credit" for amount in amounts]
+    moved = [amount.copy_abs() for amount in amounts]
+    for spelled in [None] if effective_at is None else times.spellings(effective_at):
+        for given in _given(currencies):
+            legs = list(zip(accounts, sides, moved, given, strict=True))
+            if fingerprint(kind, legs, description, reference, spelled, metadata, reverses) == found:
+                return True
+    return False
+
+
+def _given(currencies: Sequence[str]) -> Iterator[Sequence[str | None]]:
+    """What a request may have said of its legs' currencies: all of them, none, or some."""
+    yield currencies
+    yield [None] * len(currencies)
+    if 2 < len(currencies) <= _MIXED_MAX:
+        for kept in product((True, False), repeat=len(currencies)):
+            if any(kept) and not all(kept):
+                yield [currency if keep else None for currency, keep in zip(currencies, kept, strict=True)]
 
 
 def _encoded(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta, timezone
 
 from ledgerctl.core.money import shown
 from ledgerctl.errors import BadTime
@@ -13,6 +14,7 @@ _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 _AGO = re.compile(r"-([0-9]{1,5})([smhdw])")
+_OFFSET_QUARTERS = 14 * 4
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -44,3 +46,32 @@ def parse_relative(text: str, now: datetime) -> datetime:
 def text(instant: datetime) -> str:
     """RFC 3339 in UTC with `Z`, microseconds when there are any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def spellings(instant: datetime) -> Iterator[str]:
+    """Every text that `parse` reads as this instant, the likelier ones first; of offsets, those of whole quarters."""
+    midnight = instant.astimezone(UTC)
+    if midnight.time() == time():
+        yield f"{midnight:%Y-%m-%d}"
+    quarters = sorted(range(-_OFFSET_QUARTERS, _OFFSET_QUARTERS + 1), key=abs)
+    for quarter in quarters:
+        minutes = abs(quarter) * 15
+        zone = f"{'-' if quarter < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+        try:
+            local = instant.astimezone(timezone(timedelta(minutes=15 * quarter)))
+        except OverflowError:
+            continue
+        for clock in _clocks(local):
+            for zoned in (zone,) if quarter else ("Z", "", "+00:00", "z", "-00:00"):
+                yield f"{local:%Y-%m-%d}T{clock}{zoned}"
+                yield f"{local:%Y-%m-%d} {clock}{zoned}"
+
+
+def _clocks(instant: datetime) -> Iterator[str]:
+    fraction = f"{instant.microsecond:06}"
+    if not instant.microsecond:
+        yield f"{instant:%H:%M:%S}"
+        if not instant.second:
+            yield f"{instant:%H:%M}"
+    for digits in range(max(1, len(fraction.rstrip("0"))), 7):
+        yield f"{instant:%H:%M:%S}.{fraction[:digits]}"

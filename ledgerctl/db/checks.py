@@ -1,19 +1,17 @@
 """The books against themselves: one named query for each thing that must hold, each finding located.
 
 Every query returns (subject, expected, found) and nothing when all is well. They trust no trigger and no constraint:
-they read the tables as they are.
+they read the tables as they are. They are asked of a scope, which is the whole ledger or what is new in it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from psycopg.rows import class_row
 
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.scopes import Scope
 
 FINDINGS_MAX = 1000
 """Of one check; a ledger that is damaged everywhere needs no longer list."""
@@ -23,20 +21,20 @@ CHECKS = {
     "zero-sum": """
         SELECT 'transaction ' || e.transaction_id || ' ' || a.currency AS subject, '0' AS expected,
                sum(e.amount)::text AS found
-        FROM transaction_entries e
+        FROM legs e
         JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-        WHERE e.ledger_id = %(ledger)s
         GROUP BY e.transaction_id, a.currency
         HAVING sum(e.amount) <> 0
         ORDER BY e.transaction_id
     """,
     # An account's balance is the sum of its entries.
     "balance": """
-        SELECT 'account ' || a.code AS subject, coalesce(e.total, 0)::text AS expected, a.balance::text AS found
-        FROM accounts a
-        LEFT JOIN (SELECT account_id, sum(amount) AS total FROM transaction_entries
-                   WHERE ledger_id = %(ledger)s GROUP BY account_id) e ON e.account_id = a.id
-        WHERE a.ledger_id = %(ledger)s AND a.balance IS DISTINCT FROM coalesce(e.total, 0)
+        SELECT 'account ' || a.code AS subject, (a.balance_before + coalesce(e.total, 0))::text AS expected,
+               a.balance::text AS found
+        FROM some_accounts a
+        LEFT JOIN (SELECT account_id, sum(amount) AS total FROM some_entries GROUP BY account_id) e
+                  ON e.account_id = a.id
+        WHERE a.balance IS DISTINCT FROM a.balance_before + coalesce(e.total, 0)
         ORDER BY a.code
     """,
     # Each balance_after is the one before it plus the amount.
@@ -45,21 +43,22 @@ CHECKS = {
                    || e.transaction_id AS subject,
                (e.previous + e.amount)::text AS expected, e.balance_after::text AS found
         FROM (SELECT account_id, seq, transaction_id, amount, balance_after,
-                     lag(balance_after, 1, 0) OVER (PARTITION BY account_id ORDER BY seq) AS previous
-              FROM transaction_entries WHERE ledger_id = %(ledger)s) e
+                     coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY seq), balance_before)
+                         AS previous
+              FROM some_entries) e
         LEFT JOIN accounts a ON a.ledger_id = %(ledger)s AND a.id = e.account_id
         WHERE e.balance_after IS DISTINCT FROM e.previous + e.amount
         ORDER BY a.code, e.seq
     """,
     # An account's entries are numbered 1 to its seq, without a gap.
     "sequence": """
-        SELECT 'account ' || a.code AS subject, 'entries 1 to ' || a.seq AS expected,
+        SELECT 'account ' || a.code AS subject, 'entries ' || a.seq_before + 1 || ' to ' || a.seq AS expected,
                coalesce(e.entries || ' entries from ' || e.first || ' to ' || e.last, 'none') AS found
-        FROM accounts a
+        FROM some_accounts a
         LEFT JOIN (SELECT account_id, count(*) AS entries, min(seq) AS first, max(seq) AS last
-                   FROM transaction_entries WHERE ledger_id = %(ledger)s GROUP BY account_id) e ON e.account_id = a.id
-        WHERE a.ledger_id = %(ledger)s
-          AND (coalesce(e.entries, 0), coalesce(e.last, 0), coalesce(e.first, 1)) <> (a.seq, a.seq, 1)
+                   FROM some_entries GROUP BY account_id) e ON e.account_id = a.id
+        WHERE (coalesce(e.entries, 0), coalesce(e.last, a.seq_before), coalesce(e.first, a.seq_before + 1))
+              <> (a.seq - a.seq_before, a.seq, a.seq_before + 1)
         ORDER BY a.code
     """,
     # No balance was ever outside today's limits is too much to ask; the balance that stands is inside them.
@@ -72,7 +71,7 @@ CHECKS = {
           AND (balance < min_balance OR balance > max_balance OR (status = 'closed' AND balance <> 0))
         ORDER BY account
     """,
-    # Every account counts in a currency of the ledger, with its exponent, and every amount is a number that fits it.
+    # Every account counts in a currency of the ledger, with its exponent.
     "currency": """
         SELECT 'account ' || a.code AS subject,
                coalesce(c.code || ' with ' || c.exponent || ' decimals', 'a currency of the ledger') AS expected,
@@ -80,14 +79,16 @@ CHECKS = {
         FROM accounts a
         LEFT JOIN currencies c ON c.ledger_id = a.ledger_id AND c.code = a.currency
         WHERE a.ledger_id = %(ledger)s AND c.exponent IS DISTINCT FROM a.exponent
-        UNION ALL
-        SELECT 'account ' || a.code || ' seq ' || e.seq,
-               'a finite amount with at most ' || a.exponent || ' decimals', e.amount::text
-        FROM transaction_entries e
-        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-        WHERE e.ledger_id = %(ledger)s
-          AND (scale(trim_scale(e.amount)) > a.exponent OR e.amount = 0 OR NOT abs(e.amount) < 1e30)
         ORDER BY subject
+    """,
+    # Every amount is a number, not zero, with no more decimals than its currency has.
+    "amounts": """
+        SELECT 'account ' || a.code || ' seq ' || e.seq AS subject,
+               'a finite amount with at most ' || a.exponent || ' decimals' AS expected, e.amount::text AS found
+        FROM some_entries e
+        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        WHERE scale(trim_scale(e.amount)) > a.exponent OR e.amount = 0 OR NOT abs(e.amount) < 1e30
+        ORDER BY a.code, e.seq
     """,
     # Every entry has its account and its transaction.
     "orphans": """
@@ -95,18 +96,17 @@ CHECKS = {
                CASE WHEN t.id IS NULL THEN 'transaction ' || e.transaction_id ELSE 'account ' || e.account_id END
                    AS expected,
                'none' AS found
-        FROM transaction_entries e
-        LEFT JOIN transactions t ON t.ledger_id = e.ledger_id AND t.id = e.transaction_id
+        FROM some_entries e
+        LEFT JOIN some_transactions t ON t.id = e.transaction_id
         LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
-        WHERE e.ledger_id = %(ledger)s AND (t.id IS NULL OR a.id IS NULL)
+        WHERE t.id IS NULL OR a.id IS NULL
         ORDER BY e.account_id, e.seq
     """,
     # Every transaction has entries.
     "empty-transactions": """
         SELECT 'transaction ' || t.id AS subject, 'at least 2 entries' AS expected, count(e.seq) || ' entries' AS found
-        FROM transactions t
-        LEFT JOIN transaction_entries e ON e.ledger_id = t.ledger_id AND e.transaction_id = t.id
-        WHERE t.ledger_id = %(ledger)s
+        FROM some_transactions t
+        LEFT JOIN legs e ON e.transaction_id = t.id
         GROUP BY t.id
         HAVING count(e.seq) < 2
         ORDER BY t.id
@@ -114,9 +114,9 @@ CHECKS = {
     # A row of an import has its receipt.
     "receipts": """
         SELECT 'transaction ' || t.id AS subject, 'import ' || t.import_id AS expected, 'none' AS found
-        FROM transactions t
+        FROM some_transactions t
         LEFT JOIN imports i ON i.ledger_id = t.ledger_id AND i.id = t.import_id
-        WHERE t.ledger_id = %(ledger)s AND t.import_id IS NOT NULL AND i.id IS NULL
+        WHERE t.import_id IS NOT NULL AND i.id IS NULL
         ORDER BY t.id
     """,
     # Only a reversal names what it reverses, and no other reverses the same.
@@ -125,11 +125,10 @@ CHECKS = {
                CASE WHEN t.kind = 'reversal' THEN 'the only reversal of a transaction' ELSE 'no reversal link' END
                    AS expected,
                t.kind || coalesce(' of ' || t.reverses, '') AS found
-        FROM transactions t
-        WHERE t.ledger_id = %(ledger)s
-          AND ((t.kind = 'reversal') <> (t.reverses IS NOT NULL)
-               OR EXISTS (SELECT FROM transactions o
-                          WHERE o.ledger_id = t.ledger_id AND o.reverses = t.reverses AND o.id <> t.id))
+        FROM some_transactions t
+        WHERE (t.kind = 'reversal') <> (t.reverses IS NOT NULL)
+           OR EXISTS (SELECT FROM transactions o
+                      WHERE o.ledger_id = t.ledger_id AND o.reverses = t.reverses AND o.id <> t.id)
         ORDER BY t.id
     """,
     # A reversal points to a transaction that is no reversal, and moves no more than it did, the other way round.
@@ -138,9 +137,9 @@ CHECKS = {
                CASE WHEN o.id IS NULL THEN 'no such transaction'
                     WHEN o.kind = 'reversal' THEN 'a reversal of a reversal'
                     ELSE 'other accounts or amounts' END AS found
-        FROM transactions r
+        FROM some_transactions r
         LEFT JOIN transactions o ON o.ledger_id = r.ledger_id AND o.id = r.reverses
-        WHERE r.ledger_id = %(ledger)s AND r.reverses IS NOT NULL
+        WHERE r.reverses IS NOT NULL
           AND (o.id IS NULL OR o.kind = 'reversal' OR EXISTS (
                 SELECT FROM (SELECT account_id, sum(amount) AS amount FROM transaction_entries
                              WHERE ledger_id = r.ledger_id AND transaction_id = o.id GROUP BY account_id) a
@@ -153,19 +152,8 @@ CHECKS = {
     """,
 }
 
-# Every check reads tables as a whole, and joins them so, even if the planner believes that they are empty (ADR 3).
-WHOLE = "SELECT set_config('enable_nestloop', 'off', true)"
-COUNTS = """
-    SELECT (SELECT count(*) FROM accounts WHERE ledger_id = %(ledger)s) AS accounts,
-           (SELECT count(*) FROM transactions WHERE ledger_id = %(ledger)s) AS transactions,
-           (SELECT count(*) FROM transaction_entries WHERE ledger_id = %(ledger)s) AS entries,
-           clock_timestamp() AS started_at
-"""
-RECORD = """
-    INSERT INTO reconciliations (ledger_id, status, checked, findings, actor, started_at)
-    VALUES (%s, %s, %s, %s, %s, %s)
-    RETURNING id
-"""
+OF_ACCOUNTS = ("limits", "currency")
+"""These look at every account, whatever was written."""
 
 
 class Finding(NamedTuple):
@@ -181,37 +169,8 @@ class _Row(NamedTuple):
     found: str
 
 
-class Counts(NamedTuple):
-    accounts: int
-    transactions: int
-    entries: int
-    started_at: datetime
-
-
-def count(conn: Connection, ledger: int) -> Counts:
-    """How much there is to check, and the time on the database's clock; settles how the transaction's checks join."""
-    conn.execute(WHOLE)
-    row = conn.cursor(row_factory=class_row(Counts)).execute(COUNTS, {"ledger": ledger}).fetchone()
-    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    return row
-
-
-def run(conn: Connection, ledger: int, name: str) -> list[Finding]:
+def run(conn: Connection, scope: Scope, name: str) -> list[Finding]:
     """The findings of one check, the first FINDINGS_MAX of them."""
-    cursor = conn.cursor(row_factory=class_row(_Row)).execute(CHECKS[name].encode(), {"ledger": ledger})
+    cursor = conn.cursor(row_factory=class_row(_Row))
+    cursor.execute(f"{scope.tables}{CHECKS[name]}".encode(), scope.parameters)
     return [Finding(name, *row) for row in cursor.fetchmany(FINDINGS_MAX)]
-
-
-def record(
-    conn: Connection,
-    ledger: int,
-    actor: str,
-    started_at: datetime,
-    checked: dict[str, int],
-    findings: Sequence[Finding],
-) -> int:
-    """Keep the run with its findings; its id."""
-    status = "differences" if findings else "clean"
-    listed = json.dumps([finding._asdict() for finding in findings])
-    [[run_id]] = conn.execute(RECORD, [ledger, status, json.dumps(checked), listed, actor, started_at]).fetchall()
-    return int(run_id)

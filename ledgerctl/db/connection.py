@@ -44,6 +44,7 @@ SETTINGS = """
     SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true),
            set_config('idle_in_transaction_session_timeout', %s, true), set_config('enable_seqscan', 'off', true)
 """
+SNAPSHOT_TO_WRITE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 LOOK = "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)"
 
@@ -132,6 +133,13 @@ class Database:
         deadline_s = max(self.settings.deadline_s, limits.statement_ms / 1000)
         return _retry(self, lambda: self._once(work, args, kwargs, limits), deadline_s)
 
+    def transact_in_snapshot(
+        self, limits: Limits, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `transact_at_length`, for work whose statements all see the books as they were when it began."""
+        deadline_s = max(self.settings.deadline_s, limits.statement_ms / 1000)
+        return _retry(self, lambda: self._once(work, args, kwargs, limits, SNAPSHOT_TO_WRITE), deadline_s)
+
     def rehearse(
         self, limits: Limits, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -210,7 +218,12 @@ class Database:
         return conn
 
     def _once(
-        self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits | None = None
+        self,
+        work: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        limits: Limits | None = None,
+        begin: str = BEGIN,
     ) -> T:
         """One attempt. `limits` are given by those who cannot use a pipeline."""
         conn = self.connect()
@@ -231,7 +244,7 @@ class Database:
                     sent = self.in_doubt = True
                     commit = conn.execute("COMMIT")
             else:
-                _begin(conn, limits)
+                _begin(conn, limits, begin)
                 result = work(conn, *args, **kwargs)
                 sent = self.in_doubt = True
                 commit = conn.execute("COMMIT")
@@ -274,8 +287,8 @@ def _answer_s(limits: Limits) -> float | None:
     return limits.statement_ms / 1000 + LATER_S if limits.statement_ms else None
 
 
-def _begin(conn: Connection, limits: Limits) -> None:
-    conn.execute(BEGIN)
+def _begin(conn: Connection, limits: Limits, begin: str = BEGIN) -> None:
+    conn.execute(begin.encode())
     conn.execute(SETTINGS, [str(limits.lock_ms), str(limits.statement_ms), str(limits.idle_ms)])
 
 

@@ -214,6 +214,7 @@ reconciliations = Table(
     metadata,
     Column("ledger_id", Integer, nullable=False),
     Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("mode", EXACT_TEXT, nullable=False),
     Column("status", EXACT_TEXT, nullable=False),
     Column("checked", JSONB, nullable=False),
     Column("findings", JSONB, nullable=False),
@@ -222,9 +223,11 @@ reconciliations = Table(
     Column("finished_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
     PrimaryKeyConstraint("ledger_id", "id", name="reconciliations_pkey"),
     ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="reconciliations_ledger"),
+    CheckConstraint(_one_of("mode", ("full", "incremental")), name="reconciliations_mode"),
     CheckConstraint(_one_of("status", ("clean", "differences")), name="reconciliations_status"),
 )
 
+# Without a foreign key, which would lock each account that is written about.
 reconciliation_checkpoints = Table(
     "reconciliation_checkpoints",
     metadata,
@@ -234,9 +237,18 @@ reconciliation_checkpoints = Table(
     Column("balance", Numeric, nullable=False),
     Column("verified_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
     PrimaryKeyConstraint("ledger_id", "account_id", name="reconciliation_checkpoints_pkey"),
-    ForeignKeyConstraint(
-        ["ledger_id", "account_id"], ["accounts.ledger_id", "accounts.id"], name="reconciliation_checkpoints_account"
-    ),
+)
+
+reconciliation_digests = Table(
+    "reconciliation_digests",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("part", EXACT_TEXT, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("total", Numeric, nullable=False),
+    Column("weighted", Numeric),
+    PrimaryKeyConstraint("ledger_id", "part", name="reconciliation_digests_pkey"),
+    ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="reconciliation_digests_ledger"),
 )
 
 audit_logs = Table(

@@ -605,8 +605,8 @@ def test_books_that_nobody_reconciles_are_a_warning(posted: Doctor, conn: Connec
     assert posted().one("reconciliation")[:2] == ("warning", "never, and the ledger was created 72 h ago")
 
     conn.execute(
-        """INSERT INTO reconciliations (ledger_id, status, checked, findings, actor, started_at, finished_at)
-           SELECT id, 'clean', '{}', '[]', 'cron', created_at, created_at + interval '12 hours' FROM ledgers"""
+        """INSERT INTO reconciliations (ledger_id, mode, status, checked, findings, actor, started_at, finished_at)
+           SELECT id, 'full', 'clean', '{}', '[]', 'cron', created_at, created_at + interval '12 hours' FROM ledgers"""
     )
     assert posted().one("reconciliation")[:2] == ("warning", "the last run was 60 h ago")
 

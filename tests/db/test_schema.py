@@ -517,8 +517,8 @@ STAYS = [
 def test_what_is_written_stays(scene: Scene, role: str, statement: str) -> None:
     _import(scene.conn, "main")
     scene.conn.execute(
-        "INSERT INTO reconciliations (ledger_id, status, checked, findings, actor, started_at)"
-        " VALUES (1, 'clean', '{}', '[]', 'tester', now())"
+        "INSERT INTO reconciliations (ledger_id, mode, status, checked, findings, actor, started_at)"
+        " VALUES (1, 'full', 'clean', '{}', '[]', 'tester', now())"
     )
     scene.conn.execute(f"SET session_replication_role = {role}".encode())
 

@@ -48,6 +48,7 @@ ALTER TABLE transactions OWNER TO ledger_owner;
 ALTER TABLE transaction_entries OWNER TO ledger_owner;
 ALTER TABLE reconciliations OWNER TO ledger_owner;
 ALTER TABLE reconciliation_checkpoints OWNER TO ledger_owner;
+ALTER TABLE reconciliation_digests OWNER TO ledger_owner;
 ALTER TABLE audit_logs OWNER TO ledger_owner;
 ALTER TABLE alembic_version OWNER TO ledger_owner;
 ALTER VIEW account_balances OWNER TO ledger_owner;
@@ -58,17 +59,23 @@ ALTER FUNCTION refuse_change() OWNER TO ledger_owner;
 ALTER FUNCTION check_entries() OWNER TO ledger_owner;
 ALTER FUNCTION check_standings() OWNER TO ledger_owner;
 ALTER FUNCTION check_transactions() OWNER TO ledger_owner;
+ALTER FUNCTION standing_hash(bigint, bigint, numeric) OWNER TO ledger_owner;
+ALTER FUNCTION account_hash(accounts) OWNER TO ledger_owner;
+ALTER FUNCTION bytes_hash(bytea, bigint) OWNER TO ledger_owner;
+ALTER FUNCTION instant_hash(timestamptz, bigint) OWNER TO ledger_owner;
+ALTER FUNCTION transaction_hash(transactions) OWNER TO ledger_owner;
 REVOKE ALL ON FUNCTION refuse_change(), check_entries(), check_standings(), check_transactions() FROM PUBLIC;
 
 -- Posts, and changes of an account nothing but where it stands and whether it is open. Never deletes.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_app;
 GRANT INSERT ON ledgers, currencies, accounts, imports, transactions, transaction_entries, reconciliations,
-                reconciliation_checkpoints, audit_logs
+                reconciliation_checkpoints, reconciliation_digests, audit_logs
       TO ledger_app;
 GRANT UPDATE (status, balance, seq, last_posted_at) ON accounts TO ledger_app;
 GRANT UPDATE (status, rows, decided, posted, replayed, rejected, totals, rejects_file, finished_at, reversed_at)
       ON imports TO ledger_app;
 GRANT UPDATE (seq, balance, verified_at) ON reconciliation_checkpoints TO ledger_app;
+GRANT UPDATE (rows, total, weighted) ON reconciliation_digests TO ledger_app;
 
 -- Looks at the books.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_ro;

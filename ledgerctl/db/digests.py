@@ -1,0 +1,157 @@
+"""Whether anything that was verified has changed since: sums of hashes over all rows of a table.
+
+Such a sum stays the same as long as no row that was summed is changed, taken away or added, but for a chance of about
+one in 2^64 (multiset hashing by addition; Clarke and others, Asiacrypt 2003). New rows are verified one by one, and
+their hashes added; one pass over all rows then says whether the rest is as it was. Whoever can rewrite the tables can
+rewrite the sums: they find damage and careless hands, not the server's own administrator.
+
+A weighted sum holds each hash times a number that follows from the row's id. If one row has changed, the quotient of
+the two differences is that number, and the row is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ledgerctl.db.connection import Connection
+from ledgerctl.db.scopes import Scope
+
+ACCOUNTS = """
+    SELECT count(*), coalesce(sum(account_hash(a)), 0),
+           coalesce(sum(account_hash(a)::numeric * hashint8extended(a.id, 1)), 0)
+    FROM accounts a
+    WHERE a.ledger_id = %(ledger)s
+      AND (%(all)s OR EXISTS (SELECT FROM reconciliation_checkpoints c
+                              WHERE c.ledger_id = a.ledger_id AND c.account_id = a.id))
+"""
+ENTRIES = """
+    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after)), 0),
+           coalesce(sum(uuid_hash_extended(transaction_id, account_id)), 0)
+    FROM some_entries
+"""
+TRANSACTIONS = """
+    SELECT count(*), coalesce(sum(transaction_hash(t)), 0),
+           coalesce(sum(transaction_hash(t)::numeric * uuid_hash_extended(t.id, 1)), 0)
+    FROM some_transactions s
+    JOIN transactions t ON t.ledger_id = s.ledger_id AND t.id = s.id
+"""
+
+# The same of everything, in one pass over each table, and what must come to nothing: what stands after each entry less
+# what the next one begins with, and the amounts of a transaction, each times a number that is the transaction's own.
+ALL_TRANSACTIONS = """
+    SELECT count(*), coalesce(sum(transaction_hash(t)), 0) FROM transactions t WHERE t.ledger_id = %(ledger)s
+"""
+ALL_ENTRIES = """
+    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after)), 0),
+           coalesce(sum(uuid_hash_extended(transaction_id, account_id)), 0),
+           coalesce(sum(standing_hash(account_id, seq - 1, balance_after - amount)), 0),
+           coalesce(sum(amount * uuid_hash_extended(transaction_id, 0)), 0)
+    FROM transaction_entries
+    WHERE ledger_id = %(ledger)s
+"""
+ALL_ENTRIES_BY_CURRENCY = """
+    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after)), 0),
+           coalesce(sum(uuid_hash_extended(transaction_id, account_id)), 0),
+           coalesce(sum(standing_hash(account_id, seq - 1, balance_after - amount)), 0),
+           coalesce(sum(amount * uuid_hash_extended(transaction_id, a.currency)), 0)
+    FROM transaction_entries
+    LEFT JOIN (SELECT id, hashtextextended(currency, 0) AS currency FROM accounts WHERE ledger_id = %(ledger)s) a
+              ON a.id = account_id
+    WHERE ledger_id = %(ledger)s
+"""
+STANDINGS = """
+    SELECT coalesce(sum(standing_hash(id, seq, balance)), 0) - coalesce(sum(standing_hash(id, 0, 0)), 0),
+           count(DISTINCT currency)
+    FROM accounts
+    WHERE ledger_id = %(ledger)s
+"""
+
+STORED = "SELECT part, rows, total, weighted FROM reconciliation_digests WHERE ledger_id = %s"
+KEEP = """
+    INSERT INTO reconciliation_digests (ledger_id, part, rows, total, weighted) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (ledger_id, part)
+    DO UPDATE SET rows = excluded.rows, total = excluded.total, weighted = excluded.weighted
+"""
+WHICH = {
+    "accounts": "SELECT 'account ' || code FROM accounts WHERE ledger_id = %s AND hashint8extended(id, 1) = %s",
+    "transactions": """
+        SELECT 'transaction ' || id FROM transactions WHERE ledger_id = %s AND uuid_hash_extended(id, 1) = %s
+    """,
+}
+
+
+class Digest(NamedTuple):
+    """Of the rows of one part of the books. `weighted` is None where it was not asked for."""
+
+    rows: int
+    total: int
+    weighted: int | None
+
+    def plus(self, other: Digest) -> Digest:
+        weighted = None if self.weighted is None or other.weighted is None else self.weighted + other.weighted
+        return Digest(self.rows + other.rows, self.total + other.total, weighted)
+
+
+class Sums(NamedTuple):
+    """Of everything at once; the digests are not weighted."""
+
+    digests: Mapping[str, Digest]
+    agree: bool
+    """Balances follow from one another and end where the accounts stand; every transaction sums to zero."""
+
+
+def stored(conn: Connection, ledger: int) -> dict[str, Digest]:
+    """What was kept, by part; empty when no run was clean yet."""
+    rows = conn.execute(STORED, [ledger]).fetchall()
+    return {part: _digest(count, total, weighted) for part, count, total, weighted in rows}
+
+
+def keep(conn: Connection, ledger: int, digests: Mapping[str, Digest]) -> None:
+    for part, one in digests.items():
+        conn.execute(KEEP, [ledger, part, *one])
+
+
+def of_accounts(conn: Connection, ledger: int, *, verified: bool = False) -> Digest:
+    """Of what never changes of an account: of all, or of those that have a checkpoint."""
+    return _digest(*_row(conn, ACCOUNTS, {"ledger": ledger, "all": not verified}))
+
+
+def of_scope(conn: Connection, scope: Scope) -> dict[str, Digest]:
+    """Of the entries and the transactions of a scope."""
+    entries = _of_entries(*_row(conn, scope.tables + ENTRIES, scope.parameters))
+    return {**entries, "transactions": _digest(*_row(conn, scope.tables + TRANSACTIONS, scope.parameters))}
+
+
+def of_everything(conn: Connection, ledger: int) -> Sums:
+    """One pass over the entries and one over the transactions, by as many processes as the server gives."""
+    parameters = {"ledger": ledger}
+    standings, currencies = _row(conn, STANDINGS, parameters)
+    statement = ALL_ENTRIES_BY_CURRENCY if currencies > 1 else ALL_ENTRIES
+    count, after, pairs, before, imbalance = _row(conn, statement, parameters)
+    posted, total = _row(conn, ALL_TRANSACTIONS, parameters)
+    agree = bool(after - before == standings and imbalance == 0)
+    return Sums({**_of_entries(count, after, pairs), "transactions": _digest(posted, total, None)}, agree)
+
+
+def which(conn: Connection, ledger: int, part: str, expected: Digest, found: Digest) -> str | None:
+    """The one row that has changed, in words; None when there are several, or when it cannot be told."""
+    if expected.weighted is None or found.weighted is None or expected.total == found.total or part not in WHICH:
+        return None
+    weight, rest = divmod(found.weighted - expected.weighted, found.total - expected.total)
+    row = None if rest else conn.execute(WHICH[part].encode(), [ledger, weight]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _of_entries(count: int, after: Decimal, pairs: Decimal) -> dict[str, Digest]:
+    return {"standings": _digest(count, after, None), "entries": _digest(count, pairs, None)}
+
+
+def _digest(rows: int, total: Decimal, weighted: Decimal | None) -> Digest:
+    return Digest(rows, int(total), None if weighted is None else int(weighted))
+
+
+def _row(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    [row] = conn.execute(statement.encode(), parameters).fetchall()
+    return row

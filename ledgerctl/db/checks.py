@@ -22,7 +22,7 @@ CHECKS = {
         SELECT 'transaction ' || e.transaction_id || ' ' || a.currency AS subject, '0' AS expected,
                sum(e.amount)::text AS found
         FROM legs e
-        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        JOIN named a ON a.id = e.account_id
         GROUP BY e.transaction_id, a.currency
         HAVING sum(e.amount) <> 0
         ORDER BY e.transaction_id
@@ -46,7 +46,7 @@ CHECKS = {
                      coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY seq), balance_before)
                          AS previous
               FROM some_entries) e
-        LEFT JOIN accounts a ON a.ledger_id = %(ledger)s AND a.id = e.account_id
+        LEFT JOIN named a ON a.id = e.account_id
         WHERE e.balance_after IS DISTINCT FROM e.previous + e.amount
         ORDER BY a.code, e.seq
     """,
@@ -86,7 +86,7 @@ CHECKS = {
         SELECT 'account ' || a.code || ' seq ' || e.seq AS subject,
                'a finite amount with at most ' || a.exponent || ' decimals' AS expected, e.amount::text AS found
         FROM some_entries e
-        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        JOIN named a ON a.id = e.account_id
         WHERE scale(trim_scale(e.amount)) > a.exponent OR e.amount = 0 OR NOT abs(e.amount) < 1e30
         ORDER BY a.code, e.seq
     """,
@@ -98,7 +98,7 @@ CHECKS = {
                'none' AS found
         FROM some_entries e
         LEFT JOIN some_transactions t ON t.id = e.transaction_id
-        LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        LEFT JOIN named a ON a.id = e.account_id
         WHERE t.id IS NULL OR a.id IS NULL
         ORDER BY e.account_id, e.seq
     """,
@@ -138,7 +138,7 @@ CHECKS = {
                     WHEN o.kind = 'reversal' THEN 'a reversal of a reversal'
                     ELSE 'other accounts or amounts' END AS found
         FROM some_transactions r
-        LEFT JOIN transactions o ON o.ledger_id = r.ledger_id AND o.id = r.reverses
+        LEFT JOIN originals o ON o.id = r.reverses
         WHERE r.reverses IS NOT NULL
           AND (o.id IS NULL OR o.kind = 'reversal' OR EXISTS (
                 SELECT FROM (SELECT account_id, sum(amount) AS amount FROM transaction_entries

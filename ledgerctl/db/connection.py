@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -223,7 +223,7 @@ class Database:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         limits: Limits | None = None,
-        begin: str = BEGIN,
+        begin: LiteralString = BEGIN,
     ) -> T:
         """One attempt. `limits` are given by those who cannot use a pipeline."""
         conn = self.connect()
@@ -287,8 +287,8 @@ def _answer_s(limits: Limits) -> float | None:
     return limits.statement_ms / 1000 + LATER_S if limits.statement_ms else None
 
 
-def _begin(conn: Connection, limits: Limits, begin: str = BEGIN) -> None:
-    conn.execute(begin.encode())
+def _begin(conn: Connection, limits: Limits, begin: LiteralString = BEGIN) -> None:
+    conn.execute(begin)
     conn.execute(SETTINGS, [str(limits.lock_ms), str(limits.statement_ms), str(limits.idle_ms)])
 
 

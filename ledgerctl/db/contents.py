@@ -20,7 +20,7 @@ CONTENTS = """
     JOIN (SELECT transaction_id, array_agg(a.code) AS accounts, array_agg(amount) AS amounts,
                  array_agg(a.currency) AS currencies
           FROM legs
-          JOIN accounts a ON a.ledger_id = legs.ledger_id AND a.id = legs.account_id
+          JOIN named a ON a.id = legs.account_id
           GROUP BY transaction_id) l ON l.transaction_id = t.id
 """
 _AT_A_TIME = 5_000

@@ -1,7 +1,12 @@
 """What a check looks at: everything in a ledger, or what was written since the accounts' checkpoints.
 
-Either is a WITH clause that a query begins with. It gives `some_accounts` and `some_entries`, with the balance and seq
-that are verified before them; `some_transactions`; and `legs`, the entries of these transactions, whosever they are.
+Either is a WITH clause that a query begins with:
+
+    some_accounts, some_entries    with the seq and the balance that are verified before them
+    some_transactions              each with itself as one value, `record`
+    legs                           the entries of these transactions, whosever they are
+    named                          the accounts of all these
+    originals                      what of these transactions is reversed by one of them
 """
 
 from __future__ import annotations
@@ -20,19 +25,24 @@ WHOLE = """
     ), some_entries AS NOT MATERIALIZED (
         SELECT e.*, 0::numeric AS balance_before FROM transaction_entries e WHERE e.ledger_id = %(ledger)s
     ), some_transactions AS NOT MATERIALIZED (
-        SELECT * FROM transactions WHERE ledger_id = %(ledger)s
+        SELECT t.*, t AS record FROM transactions t WHERE t.ledger_id = %(ledger)s
     ), legs AS NOT MATERIALIZED (
         SELECT * FROM transaction_entries WHERE ledger_id = %(ledger)s
+    ), named AS NOT MATERIALIZED (
+        SELECT * FROM accounts WHERE ledger_id = %(ledger)s
+    ), originals AS NOT MATERIALIZED (
+        SELECT * FROM transactions WHERE ledger_id = %(ledger)s
     )
 """
-# OFFSET 0 and `ledger_id + 0` hold each look to an index (ADR 3).
+# Each look into a table is a LATERAL one by key, which leaves the planner no choice; `ledger_id + 0` as in ADR 3.
 SINCE = """
     WITH moved AS (
         SELECT * FROM unnest(%(accounts)s::bigint[], %(seqs)s::bigint[], %(balances)s::numeric[])
                       AS m(account_id, seq, balance)
     ), some_accounts AS (
         SELECT a.*, m.seq AS seq_before, m.balance AS balance_before
-        FROM moved m JOIN accounts a ON a.ledger_id = %(ledger)s AND a.id = m.account_id
+        FROM moved m
+        CROSS JOIN LATERAL (SELECT * FROM accounts WHERE ledger_id = %(ledger)s AND id = m.account_id OFFSET 0) a
     ), some_entries AS (
         SELECT e.*, m.balance AS balance_before
         FROM moved m
@@ -44,20 +54,30 @@ SINCE = """
     ), some_transactions AS (
         SELECT t.*
         FROM new_ids n
-        CROSS JOIN LATERAL (SELECT * FROM transactions WHERE ledger_id = %(ledger)s AND id = n.id OFFSET 0) t
+        CROSS JOIN LATERAL (SELECT x.*, x AS record FROM transactions x
+                            WHERE x.ledger_id = %(ledger)s AND x.id = n.id
+                            OFFSET 0) t
     ), legs AS (
         SELECT e.*
         FROM new_ids n
         CROSS JOIN LATERAL (SELECT * FROM transaction_entries
                             WHERE ledger_id + 0 = %(ledger)s AND transaction_id = n.id
                             OFFSET 0) e
+    ), named AS (
+        SELECT a.*
+        FROM (SELECT account_id FROM legs UNION SELECT account_id FROM some_entries) l
+        CROSS JOIN LATERAL (SELECT * FROM accounts WHERE ledger_id = %(ledger)s AND id = l.account_id OFFSET 0) a
+    ), originals AS (
+        SELECT o.*
+        FROM some_transactions r
+        CROSS JOIN LATERAL (SELECT * FROM transactions WHERE ledger_id = %(ledger)s AND id = r.reverses OFFSET 0) o
     )
 """
 
-# Read as a whole, tables are joined so, even if the planner believes that they are empty; what is new is looked up.
+# What is joined is joined as a whole, even if the planner believes that it is next to nothing.
 _PLANS = """
-    SELECT set_config('enable_nestloop', %s, true), set_config('enable_seqscan', %s, true),
-           set_config('work_mem', '64MB', true), set_config('timezone', 'UTC', true)
+    SELECT set_config('enable_nestloop', 'off', true), set_config('enable_seqscan', %s, true),
+           set_config('work_mem', '64MB', true)
 """
 
 
@@ -72,8 +92,7 @@ class Scope:
 
     def settle(self, conn: Connection) -> None:
         """From here on the transaction's plans are those for this scope."""
-        nested, scanned = ("off", "on") if self.whole else ("on", "off")
-        conn.execute(_PLANS, [nested, scanned])
+        conn.execute(_PLANS, ["on" if self.whole else "off"])
 
 
 def everything(ledger: int) -> Scope:

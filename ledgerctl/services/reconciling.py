@@ -8,12 +8,14 @@ findings leaves them, so that the next run finds them again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ledgerctl import errors
 from ledgerctl.core import fingerprint
 from ledgerctl.db import audit, checkpoints, checks, contents, digests, reconciliations, scopes
+from ledgerctl.db.checkpoints import Moved
 from ledgerctl.db.checks import Finding
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.digests import Digest
@@ -49,41 +51,79 @@ def run(books: Books, progress: Progress, *, full: bool = False, accept: str | N
     return database.transact_in_snapshot(database.import_limits, _run, books, progress, full, accept)
 
 
+class _Seen(NamedTuple):
+    """What was found; what is verified from now on if that is nothing; and what was looked at."""
+
+    findings: list[Finding]
+    verified: Mapping[str, Digest]
+    looked_at: Mapping[str, Digest]
+
+
 def _run(conn: Connection, books: Books, progress: Progress, full: bool, accept: str | None) -> Reconciliation:
     started_at = reconciliations.begin(conn, books.ledger)
     if started_at is None:
         raise errors.AlreadyRunning(ledger=books.name, **_running(conn, books))
     verified = {} if accept is not None else digests.stored(conn, books.ledger)
     moved = checkpoints.moved(conn, books.ledger)
-    scope = scopes.since(books.ledger, moved) if verified else scopes.everything(books.ledger)
 
-    findings = _inspect(conn, scope, progress)
-    added = digests.of_scope(conn, scope)
-    accounts = digests.of_accounts(conn, books.ledger)
-    counted: Mapping[str, Digest] = added
-    if verified:
-        findings += _changed_accounts(conn, books.ledger, verified)
+    if not verified:
+        seen = _everything(conn, books.ledger, progress)
+    else:
+        seen = _new(conn, books.ledger, verified, moved, progress)
         if full:
-            expected = {part: verified[part].plus(one) for part, one in added.items()}
-            sums = digests.of_everything(conn, books.ledger)
-            counted = sums.digests
-            if not sums.agree or any(not _same(sums.digests[part], one) for part, one in expected.items()):
-                findings = _located(conn, books.ledger, findings, expected, progress)
+            seen = _all_again(conn, books.ledger, seen, progress)
 
+    if not seen.findings:
+        checkpoints.advance(conn, books.ledger, moved)
+        digests.keep(conn, books.ledger, seen.verified)
     mode = "full" if full or not verified else "incremental"
     checked = {
-        "accounts": accounts.rows,
-        "transactions": counted["transactions"].rows,
-        "entries": counted["entries"].rows,
+        "accounts": seen.verified["accounts"].rows,
+        "transactions": seen.looked_at["transactions"].rows,
+        "entries": seen.looked_at["entries"].rows,
     }
-    if not findings:
-        checkpoints.advance(conn, books.ledger, moved)
-        kept = {part: one.plus(verified[part]) if verified else one for part, one in added.items()}
-        digests.keep(conn, books.ledger, {**kept, "accounts": accounts})
-    run_id = reconciliations.record(conn, books.ledger, books.actor, mode, started_at, checked, findings)
-    result = Reconciliation(run_id, mode, checked, findings)
+    run_id = reconciliations.record(conn, books.ledger, books.actor, mode, started_at, checked, seen.findings)
+    result = Reconciliation(run_id, mode, checked, seen.findings)
     _log(conn, books, result, accept)
     return result
+
+
+def _everything(conn: Connection, ledger: int, progress: Progress) -> _Seen:
+    """Every check of everything, as if nothing had ever been verified."""
+    scope = scopes.everything(ledger)
+    findings = _inspect(conn, scope, progress)
+    found = {**digests.of_scope(conn, scope), "accounts": digests.of_accounts(conn, ledger)}
+    return _Seen(findings, found, found)
+
+
+def _new(
+    conn: Connection, ledger: int, verified: Mapping[str, Digest], moved: Sequence[Moved], progress: Progress
+) -> _Seen:
+    """Every check of what is new, and whether the accounts that were there before are what they were."""
+    scope = scopes.since(ledger, moved)
+    findings = _inspect(conn, scope, progress)
+    new_accounts = [one.account_id for one in moved if one.is_new]
+    added = {**digests.of_scope(conn, scope), "accounts": digests.of_accounts(conn, ledger, new_accounts)}
+    expected = {part: verified[part].plus(one) for part, one in added.items()}
+    if not _same(digests.of_all_accounts(conn, ledger), expected["accounts"]):
+        findings.append(_changed(conn, ledger, "accounts", expected["accounts"], digests.of_accounts(conn, ledger)))
+    return _Seen(findings, expected, added)
+
+
+def _all_again(conn: Connection, ledger: int, seen: _Seen, progress: Progress) -> _Seen:
+    """Whether everything adds up, and is what was verified. Only if not, every check of everything, to say where."""
+    sums = digests.of_everything(conn, ledger)
+    seen = seen._replace(looked_at=sums.digests)
+    if sums.agree and all(_same(one, seen.verified[part]) for part, one in sums.digests.items()):
+        return seen
+    everything = scopes.everything(ledger)
+    findings = list(dict.fromkeys([*seen.findings, *_inspect(conn, everything, progress)]))
+    now = digests.of_scope(conn, everything)
+    if not all(_same(now[part], seen.verified[part]) for part in _ENTRIES):
+        findings.append(_changed(conn, ledger, "entries", seen.verified["entries"], now["entries"]))
+    if not _same(now["transactions"], seen.verified["transactions"]):
+        findings.append(_changed(conn, ledger, "transactions", seen.verified["transactions"], now["transactions"]))
+    return seen._replace(findings=findings)
 
 
 def _inspect(conn: Connection, scope: Scope, progress: Progress) -> list[Finding]:
@@ -113,37 +153,11 @@ def _altered(conn: Connection, scope: Scope) -> list[Finding]:
     return findings
 
 
-def _located(
-    conn: Connection, ledger: int, findings: list[Finding], expected: Mapping[str, Digest], progress: Progress
-) -> list[Finding]:
-    """Everything looked through, and what has changed since it was verified although nothing else says so."""
-    everything = scopes.everything(ledger)
-    found = list(dict.fromkeys([*findings, *_inspect(conn, everything, progress)]))
-    now = digests.of_scope(conn, everything)
-    if not all(_same(now[part], expected[part]) for part in _ENTRIES):
-        found.append(_changed("entries", expected["entries"], now["entries"], None))
-    if not _same(now["transactions"], expected["transactions"]):
-        which = digests.which(conn, ledger, "transactions", expected["transactions"], now["transactions"])
-        found.append(_changed("transactions", expected["transactions"], now["transactions"], which))
-    return found
-
-
-def _changed_accounts(conn: Connection, ledger: int, verified: Mapping[str, Digest]) -> list[Finding]:
-    """Of the accounts that were there before: whether what never changes of an account has changed."""
-    now = digests.of_accounts(conn, ledger, verified=True)
-    if _same(now, verified["accounts"]):
-        return []
-    return [
-        _changed(
-            "accounts", verified["accounts"], now, digests.which(conn, ledger, "accounts", verified["accounts"], now)
-        )
-    ]
-
-
-def _changed(what: str, expected: Digest, found: Digest, which: str | None) -> Finding:
+def _changed(conn: Connection, ledger: int, part: str, expected: Digest, found: Digest) -> Finding:
     if found.rows != expected.rows:
-        return Finding("unchanged", what, f"{expected.rows} {what}", f"{found.rows} {what}")
-    return Finding("unchanged", which or what, "as it was verified", "changed since")
+        return Finding("unchanged", part, f"{expected.rows} {part}", f"{found.rows} {part}")
+    which = digests.which(conn, ledger, part, expected, found)
+    return Finding("unchanged", which or part, "as it was verified", "changed since")
 
 
 def _same(one: Digest, other: Digest) -> bool:

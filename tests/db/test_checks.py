@@ -42,9 +42,8 @@ def test_every_check_is_tried() -> None:
     assert {check for check, _, _ in DAMAGE.values()} == set(checks.CHECKS)
 
 
-@pytest.mark.parametrize("check", checks.CHECKS)
-def test_clean_books_give_no_finding(scene: Scene, check: str) -> None:
-    assert found(scene, check) == []
+def test_clean_books_give_no_finding(scene: Scene) -> None:
+    assert [finding for check in checks.CHECKS for finding in found(scene, check)] == []
 
 
 def test_damage_in_another_ledger_is_not_ours(scene: Scene) -> None:

@@ -290,9 +290,12 @@ def _finish(run: Run, deadlocks: int) -> None:
     except Exception as error:  # books that are damaged may stop it in any way
         recorder.end(op, "fail", code=f"{type(error).__name__}: {error}")
     for ledger in LEDGERS:
-        op = recorder.invoke("reconcile", 0, ledger=ledger)
-        found = reconciling.run(open_books(database, ledger, "finisher", "finisher"), lambda *_: None)
-        recorder.end(op, "ok", findings=[list(finding) for finding in found.findings])
+        books = open_books(database, ledger, "finisher", "finisher")
+        for full in (False, True):
+            op = recorder.invoke("reconcile", 0, ledger=ledger, full=full)
+            found = reconciling.run(books, lambda *_: None, full=full)
+            findings = [list(finding) for finding in found.findings]
+            recorder.end(op, "ok", transactions=found.checked["transactions"], findings=findings)
     database.close()
 
 

@@ -465,13 +465,22 @@ def _had_enough(case: Case, attempt: Attempt) -> str:
 
 
 def c13_reconcile_agrees(case: Case) -> Iterator[str]:
-    """The program's own reconciliation of a ledger finds something where these checkers do, and nothing elsewhere."""
+    """The program's own reconciliation of a ledger finds something where these checkers do, and nothing elsewhere.
+
+    A run of what is new and a full one agree; and where runs were made meanwhile, each transaction was new to one.
+    """
     for ledger in LEDGERS:
-        damaged = _is_damaged(replace(case, books=case.books.of(ledger)))
+        books = case.books.of(ledger)
+        damaged = _is_damaged(replace(case, books=books))
         runs = [call for call in case.told.named("reconcile") if call.asked["ledger"] == ledger]
-        if [bool(call.told.get("findings", "none")) for call in runs] != [damaged]:
+        if [bool(call.told.get("findings", "none")) for call in runs] != [damaged, damaged]:
             found = [call.told.get("findings") for call in runs]
             yield f"reconcile found {found} in {ledger}, which is {'damaged' if damaged else 'sound'}"
+        earlier = [call for call in case.told.named("verify") if call.asked["ledger"] == ledger]
+        if earlier and not damaged and all(call.how == "ok" for call in earlier):
+            counted = sum(call.told["transactions"] for call in [*earlier, *runs[:1]])
+            if counted != len(books.transactions):
+                yield f"reconcile looked at {counted} of {len(books.transactions)} transactions of {ledger}"
 
 
 def _is_damaged(case: Case) -> bool:

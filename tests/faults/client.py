@@ -23,12 +23,12 @@ from ledgerctl.db import reports
 from ledgerctl.db.connection import Database
 from ledgerctl.formats import request_json
 from ledgerctl.ids import uuid7
-from ledgerctl.services import accounts, payments
+from ledgerctl.services import accounts, payments, reconciling
 from ledgerctl.services.books import Books, open_books
 from tests.faults import points
 from tests.faults.history import Recorder
 from tests.faults.points import Board, Slot
-from tests.faults.script import Act, Post, Read, Send, SetStatus, acts
+from tests.faults.script import Act, Post, Read, Reconcile, Send, SetStatus, acts
 from tests.faults.world import OUTSIDE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -107,6 +107,8 @@ class _Library:
             return  # nothing was asked; the next step tries again
         if isinstance(act, Read):
             self._recorded("read", step, lambda: _balances(books), ledger=act.ledger)
+        elif isinstance(act, Reconcile):
+            self._recorded("verify", step, lambda: _verified(books), ledger=act.ledger)
         elif isinstance(act, SetStatus):
             change = accounts.freeze if act.action == "freeze" else accounts.unfreeze
             self._recorded(
@@ -160,6 +162,12 @@ class _Library:
         if ledger not in self._open:
             self._open[ledger] = open_books(self._database, ledger, self._name, f"{self._name}-{os.getpid()}")
         return self._open[ledger]
+
+
+def _verified(books: Books) -> dict[str, Any]:
+    """How many transactions a run looked at, and what it found."""
+    result = reconciling.run(books, lambda *_: None)
+    return {"transactions": result.checked["transactions"], "findings": [list(one) for one in result.findings]}
 
 
 class _CommandLine(_Library):

@@ -60,15 +60,14 @@ class Total:
 def run(cuts: int, settings: str = "", seed: int = 1) -> Total:
     """So many cuts, and more while none struck a commit in flight."""
     total = Total()
-    while total.cuts < cuts or (not total.in_flight and total.cuts < cuts + _UNLUCKY):
+    while total.cuts < cuts:
         with tempfile.TemporaryDirectory(prefix="ledgerctl-cuts-") as directory:
-            left = max(1, cuts - total.cuts)
-            _round(min(left, _A_ROUND), Path(directory), settings, seed, total)
+            _round(min(cuts, total.cuts + _A_ROUND), Path(directory), settings, seed, total)
         seed += 1
     return total
 
 
-def _round(cuts: int, directory: Path, settings: str, seed: int, total: Total) -> None:
+def _round(until: int, directory: Path, settings: str, seed: int, total: Total) -> None:
     draw = random.Random(seed)
     with power.disk() as disk:
         server = Server(disk.cluster, settings)
@@ -79,7 +78,7 @@ def _round(cuts: int, directory: Path, settings: str, seed: int, total: Total) -
             board = Board(CLIENTS)
             clients = [campaign.forked(partial(live, plan, board, number, 0)) for number in range(CLIENTS)]
             try:
-                for _ in range(cuts):
+                while total.cuts < until or (not total.in_flight and total.cuts < until + _UNLUCKY):
                     time.sleep(draw.uniform(*_RUNNING_S))
                     _cut(disk, server, plan, board, total)
             finally:

@@ -54,7 +54,13 @@ class Read(NamedTuple):
     ledger: str
 
 
-Act = Post | SetStatus | Read
+class Reconcile(NamedTuple):
+    """What is new in a ledger is verified. One client does it, so that no two are at it at once."""
+
+    ledger: str
+
+
+Act = Post | SetStatus | Read | Reconcile
 
 
 BANK: Mapping[str, int] = MappingProxyType(
@@ -71,6 +77,7 @@ MIXES: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "freezes": {"single": 13, "freeze": 7},
         "again": {"single": 10, "again": 10},
         "odd": {"single": 10, "odd amount": 10},
+        "reconciled": {"single": 18, "reconcile": 2},
     }
 )
 
@@ -87,6 +94,8 @@ def acts(seed: int, mix: str, step: int, clients: int) -> list[tuple[int, Act]]:
     found: list[tuple[int, Act]] = _thaw(seed, mix, step, one)
     if kind == "read":
         return [*found, (one, Read(draw.choice(("main", "main", "twin"))))]
+    if kind == "reconcile":
+        return [*found, (0, Reconcile("main"))]
     if kind == "freeze":
         place = _place(seed, step)
         return [*found, (one, SetStatus(place.ledger, place.code, "freeze"))]

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tests.faults import campaign, clocks
@@ -74,27 +74,27 @@ def _commands(seed: int) -> Plan:
 
 
 SUITES = {
-    "transfers": Suite("no fault", "posted", (4_000, 100_000, 1_000_000), _transfers),
-    "crashes": Suite("clients and servers killed", "crashes", (30, 300, 1_000), _crashes),
+    "transfers": Suite("no fault", "posted", (2_000, 100_000, 1_000_000), _transfers),
+    "crashes": Suite("clients and servers killed", "crashes", (15, 300, 1_000), _crashes),
     "lost answers": Suite(
-        "the answer to COMMIT lost", "wire lost answer", (60, 500, 2_000), _on_the_wire("lost answer")
+        "the answer to COMMIT lost", "wire lost answer", (30, 500, 2_000), _on_the_wire("lost answer")
     ),
-    "lost requests": Suite("COMMIT itself lost", "wire lost request", (60, 500, 2_000), _on_the_wire("lost request")),
+    "lost requests": Suite("COMMIT itself lost", "wire lost request", (30, 500, 2_000), _on_the_wire("lost request")),
     "cut messages": Suite(
         "messages cut in half, late, slow, or followed by FATAL",
         "in flight",
-        (60, 500, 2_000),
+        (30, 500, 2_000),
         _on_the_wire("half request", "half answer", "late request", "fatal answer", "slow"),
     ),
     "stalls": Suite("a server that says nothing more", "wire stall", (2, 20, 100), _stalls),
     "races": Suite(
         "one key from two to eight clients at once",
         "races",
-        (100, 3_000, 20_000),
+        (60, 3_000, 20_000),
         lambda seed: Plan(seed, "races", 8, 150, ahead=1),
     ),
-    "timeouts": Suite("locks waited for in vain", "fail", (20, 200, 2_000), _timeouts),
-    "chaos": Suite("several faults at once", "strikes", (20, 100, 400), _chaos),
+    "timeouts": Suite("locks waited for in vain", "fail", (10, 200, 2_000), _timeouts),
+    "chaos": Suite("several faults at once", "strikes", (10, 100, 400), _chaos),
     "clocks": Suite(
         "the server's clock steps up to an hour to and fro",
         "strikes",
@@ -133,7 +133,10 @@ def run(name: str, tier: str, first_seed: int = 1) -> Total:
     suite, total, seed = SUITES[name], Total(), first_seed
     with suite.server() as server:
         while total.counts[suite.counted] < suite.targets[TIERS.index(tier)] and not total.violations:
-            total.add(seed, campaign.run(server, suite.plan(seed)))
+            plan = suite.plan(seed)
+            if tier == "ci":
+                plan = replace(plan, steps=plan.steps // 2, strikes=plan.strikes // 2)
+            total.add(seed, campaign.run(server, plan))
             seed += 1
             if total.runs > _IN_VAIN and not total.counts[suite.counted]:
                 raise RuntimeError(f"{total.runs} runs of '{name}', and not one counts")

@@ -36,7 +36,7 @@ def test_a_planted_bug_is_found(fault_server: Server, bug: Bug) -> None:
 def test_without_a_bug_nobody_speaks_even_without_the_guards(fault_server: Server, mix: str) -> None:
     """Else what finds the bugs would find anything."""
     unguarded = Sabotage(lambda conninfo: planted.run_sql(conninfo, planted.WITHOUT_GUARDS))
-    result = campaign.run(fault_server, Plan(77, mix, 6, 100 if mix == "large batches" else 300), unguarded)
+    result = campaign.run(fault_server, Plan(77, mix, 6, 60 if mix == "large batches" else 200), unguarded)
     assert result.violations == {}
 
 

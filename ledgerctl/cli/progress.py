@@ -20,19 +20,19 @@ _BAR_AFTER_S = 1
 
 
 @contextmanager
-def bar(invocation: Invocation, what: str) -> Iterator[Progress]:
-    """A function to be told (done, total, rejected). Shows itself once the work has taken a second."""
+def bar(invocation: Invocation, what: str, counted: str = "rejected") -> Iterator[Progress]:
+    """A function to be told (done, total, how many are `counted`). Shows itself once the work has taken a second."""
     if invocation.quiet:
         yield lambda _done, _total, _rejected: None
     elif sys.stderr.isatty() and not os.environ.get("CI"):
-        with _terminal(what) as progress:
+        with _terminal(what, counted) as progress:
             yield progress
     else:
-        yield _lines(what)
+        yield _lines(what, counted)
 
 
 @contextmanager
-def _terminal(what: str) -> Iterator[Progress]:
+def _terminal(what: str, counted: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -41,7 +41,7 @@ def _terminal(what: str) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rejected]} rejected"),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}, {task.fields[rejected]} " + counted),
         TextColumn("{task.fields[rate]:,.0f}/s"),
         TimeRemainingColumn(),
     )
@@ -59,7 +59,7 @@ def _terminal(what: str) -> Iterator[Progress]:
         yield progress
 
 
-def _lines(what: str) -> Progress:
+def _lines(what: str, counted: str) -> Progress:
     last = started = time.monotonic()
 
     def progress(done: int, total: int, rejected: int) -> None:
@@ -69,6 +69,6 @@ def _lines(what: str) -> Progress:
             last = now
             rate = done / (now - started)
             left = f"{(total - done) / rate:,.0f} s left" if rate else "no end in sight"
-            output.note(f"{what}: {done:,} of {total:,}, {rejected:,} rejected, {rate:,.0f}/s, {left}")
+            output.note(f"{what}: {done:,} of {total:,}, {rejected:,} {counted}, {rate:,.0f}/s, {left}")
 
     return progress

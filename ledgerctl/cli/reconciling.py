@@ -41,7 +41,7 @@ def reconcile(
     reason = plain_text("description", accept) if accept else None
     context.obj.prepare(COLUMNS)
     try:
-        with bar(context.obj, "reconcile") as progress:
+        with bar(context.obj, "reconcile", "findings") as progress:
             result = reconciling.run(context.obj.books, progress, full=full, accept=reason)
     except AlreadyRunning as running:
         if not skip_if_locked:

@@ -28,7 +28,7 @@ from ledgerctl.core.money import canonical
 
 VERSION = "ledgerctl-1"
 _MIXED_MAX = 8
-"""Of a journal with more legs, all currencies were given, or none."""
+"""Of a journal with more legs it is not tried which currencies were given: there are too many ways."""
 _HEAD = f"{len(VERSION)}:{VERSION}"
 
 _Leg = tuple[str, str, Decimal, str | None]
@@ -102,7 +102,8 @@ def fits(
 ) -> bool:
     """Whether some request for what is in the books has this fingerprint; amounts as stored, credits positive.
 
-    The books do not keep how a request spelled its time, nor whether it left a currency to the account.
+    The books do not keep how a request spelled its time, nor whether it left a currency to the account. True where
+    that cannot be told, of more than _MIXED_MAX legs.
     """
     sides = ["debit" if amount.is_signed() else "credit" for amount in amounts]
     moved = [amount.copy_abs() for amount in amounts]
@@ -111,17 +112,15 @@ def fits(
             legs = list(zip(accounts, sides, moved, given, strict=True))
             if fingerprint(kind, legs, description, reference, spelled, metadata, reverses) == found:
                 return True
-    return False
+    return len(currencies) > _MIXED_MAX
 
 
 def _given(currencies: Sequence[str]) -> Iterator[Sequence[str | None]]:
     """What a request may have said of its legs' currencies: all of them, none, or some."""
     yield currencies
     yield [None] * len(currencies)
-    if 2 < len(currencies) <= _MIXED_MAX:
-        for kept in product((True, False), repeat=len(currencies)):
-            if any(kept) and not all(kept):
-                yield [currency if keep else None for currency, keep in zip(currencies, kept, strict=True)]
+    if len(currencies) <= _MIXED_MAX:
+        yield from product(*((currency, None) for currency in currencies))
 
 
 def _encoded(

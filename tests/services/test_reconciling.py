@@ -311,7 +311,12 @@ def test_every_way_to_spell_a_request_fits_its_fingerprint(books: Books) -> None
             posted = payments.post_one(books, made)
             payments.reverse(books, uuid7(), f"r{said}", posted.transaction.id, None, "back")
 
-    assert clean(books).checked["transactions"] == 2 * said
+    legs = [Leg("a", Side.DEBIT, Decimal(1), "EUR"), Leg("b", Side.CREDIT, Decimal(1), None)]
+    payments.post_one(books, request(uuid7(), "half", Kind.JOURNAL, legs))
+    many = [Leg("a", Side.DEBIT, Decimal(9), "EUR"), *[Leg("b", Side.CREDIT, Decimal(1), None)] * 9]
+    payments.post_one(books, request(uuid7(), "many", Kind.JOURNAL, many))
+
+    assert clean(books).checked["transactions"] == 2 * said + 2
 
 
 def test_an_empty_ledger_is_clean_again_and_again(books: Books) -> None:

@@ -22,24 +22,30 @@ ROLE = """
     FROM pg_roles r, pg_class c
     WHERE r.rolname = current_user AND c.oid = 'transactions'::regclass
 """
-WRITTEN = ("accounts", "imports", "transactions", "transaction_entries", "reconciliations", "audit_logs")
+WRITTEN = (
+    "accounts", "imports", "transactions", "transaction_entries", "reconciliations", "reconciliation_checkpoints",
+    "reconciliation_digests", "audit_logs",
+)  # fmt: skip
 # All that ledger_app may do, but for what creates ledgers and currencies.
 LACKING = """
     SELECT 'SELECT ON ' || name AS lacking
-    FROM unnest(ARRAY['ledgers', 'currencies', 'accounts', 'imports', 'transactions', 'transaction_entries',
-                      'reconciliations', 'audit_logs', 'account_balances', 'account_history', 'transaction_list'])
-         AS name
+    FROM unnest(ARRAY['ledgers', 'currencies', 'account_balances', 'account_history', 'transaction_list']
+                || %(written)s::text[]) AS name
     WHERE NOT has_table_privilege(name, 'SELECT')
     UNION ALL
     SELECT 'INSERT ON ' || name
-    FROM unnest(%s::text[]) AS name
+    FROM unnest(%(written)s::text[]) AS name
     WHERE NOT has_table_privilege(name, 'INSERT')
     UNION ALL
     SELECT 'UPDATE (' || name || ') ON ' || relation
     FROM (SELECT 'accounts', unnest(ARRAY['status', 'balance', 'seq', 'last_posted_at'])
           UNION ALL
           SELECT 'imports', unnest(ARRAY['status', 'rows', 'decided', 'posted', 'replayed', 'rejected', 'totals',
-                                         'rejects_file', 'finished_at', 'reversed_at'])) AS columns(relation, name)
+                                         'rejects_file', 'finished_at', 'reversed_at'])
+          UNION ALL
+          SELECT 'reconciliation_checkpoints', unnest(ARRAY['seq', 'balance', 'verified_at'])
+          UNION ALL
+          SELECT 'reconciliation_digests', unnest(ARRAY['rows', 'total', 'weighted'])) AS columns(relation, name)
     WHERE NOT has_column_privilege(relation, name, 'UPDATE')
 """
 
@@ -213,7 +219,7 @@ def role(conn: Connection) -> Role:
 
 def lacking(conn: Connection) -> list[str]:
     """The privileges for posting, importing and reconciling that the role has not: `INSERT ON transactions`."""
-    return [privilege for (privilege,) in conn.execute(LACKING, [list(WRITTEN)]).fetchall()]
+    return [privilege for (privilege,) in conn.execute(LACKING, {"written": list(WRITTEN)}).fetchall()]
 
 
 def unguarded(conn: Connection) -> list[Unguarded]:

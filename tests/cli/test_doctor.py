@@ -487,7 +487,7 @@ def test_a_right_that_is_lacking_is_named(apart: Doctor, conn: Connection, as_ap
     assert apart.one("role") == ("ok", "ledger_app", "")
     assert apart.one("rights")[0] == "ok"
 
-    lacking = ["SELECT ON account_balances", "INSERT ON transactions", "UPDATE (balance) ON accounts"]
+    lacking = ["SELECT ON account_balances", "INSERT ON reconciliation_digests", "UPDATE (balance) ON accounts"]
     for right in lacking:
         conn.execute(f"REVOKE {right} FROM ledger_app".encode())
 

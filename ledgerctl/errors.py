@@ -346,7 +346,7 @@ class DifferencesFound(LedgerError):
 
 
 class AlreadyRunning(LedgerError):
-    """`holder` is who runs: {pid, application, seconds}, or None where that is not known."""
+    """`holder` is who runs, as in Busy, or None where that is not known."""
 
     code = "ALREADY_RUNNING"
     exit_code = Exit.TRY_AGAIN

@@ -38,7 +38,7 @@ def reconcile(
     from ledgerctl.core.texts import plain_text
     from ledgerctl.services import reconciling
 
-    reason = plain_text("description", accept) if accept else None
+    reason = plain_text("reason", accept) if accept else None
     context.obj.prepare(COLUMNS)
     try:
         with bar(context.obj, "reconcile", "findings") as progress:

@@ -10,7 +10,10 @@ from ledgerctl import errors
 from ledgerctl.core.money import shown
 
 _CODE = re.compile(r"[A-Za-z0-9:_.\-]{1,128}")
-_TEXT_MAX = {"idempotency_key": 255, "reference": 255, "description": 1000, "name": 200, "metadata": 500, "actor": 200}
+_TEXT_MAX = {
+    "idempotency_key": 255, "reference": 255, "description": 1000, "reason": 1000, "name": 200, "metadata": 500,
+    "actor": 200,
+}  # fmt: skip
 _METADATA_PAIRS_MAX = 50
 
 

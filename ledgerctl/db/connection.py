@@ -134,11 +134,14 @@ class Database:
         return _retry(self, lambda: self._once(work, args, kwargs, limits), deadline_s)
 
     def transact_in_snapshot(
-        self, limits: Limits, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Like `transact_at_length`, for work whose statements all see the books as they were when it began."""
+        """Like `transact`, for work that reads long and writes little; all of it sees the books as it found them."""
+        limits = self.import_limits
         deadline_s = max(self.settings.deadline_s, limits.statement_ms / 1000)
-        return _retry(self, lambda: self._once(work, args, kwargs, limits, SNAPSHOT_TO_WRITE), deadline_s)
+        return _retry(
+            self, lambda: self._once(work, args, kwargs, limits, SNAPSHOT_TO_WRITE, to_commit=self.limits), deadline_s
+        )
 
     def rehearse(
         self, limits: Limits, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -224,8 +227,9 @@ class Database:
         kwargs: dict[str, Any],
         limits: Limits | None = None,
         begin: LiteralString = BEGIN,
+        to_commit: Limits | None = None,
     ) -> T:
-        """One attempt. `limits` are given by those who cannot use a pipeline."""
+        """One attempt. `limits` are given by those who cannot use a pipeline; `to_commit` if its COMMIT has others."""
         conn = self.connect()
         conn.limit_s = _answer_s(limits or self.limits)
         sent = False
@@ -246,6 +250,7 @@ class Database:
             else:
                 _begin(conn, limits, begin)
                 result = work(conn, *args, **kwargs)
+                conn.limit_s = _answer_s(to_commit or limits)
                 sent = self.in_doubt = True
                 commit = conn.execute("COMMIT")
         except pg.PipelineAborted as error:  # the work kept an error to itself: nothing was committed

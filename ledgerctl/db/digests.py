@@ -72,6 +72,17 @@ KEEP = """
     ON CONFLICT (ledger_id, part)
     DO UPDATE SET rows = excluded.rows, total = excluded.total, weighted = excluded.weighted
 """
+WEIGHTED = {
+    "accounts": """
+        SELECT coalesce(sum(account_hash(a)), 0), coalesce(sum(account_hash(a)::numeric * hashint8extended(a.id, 1)), 0)
+        FROM accounts a WHERE a.ledger_id = %s
+    """,
+    "transactions": """
+        SELECT coalesce(sum(transaction_hash(t)), 0),
+               coalesce(sum(transaction_hash(t)::numeric * uuid_hash_extended(t.id, 1)), 0)
+        FROM transactions t WHERE t.ledger_id = %s
+    """,
+}
 WHICH = {
     "accounts": "SELECT 'account ' || code FROM accounts WHERE ledger_id = %s AND hashint8extended(id, 1) = %s",
     "transactions": """
@@ -139,17 +150,18 @@ def of_everything(conn: Connection, ledger: int) -> Sums:
     return Sums({**_of_entries(count, after, pairs), "transactions": _digest(posted, total, None)}, agree)
 
 
-def which(conn: Connection, ledger: int, part: str, expected: Digest, found: Digest) -> str | None:
-    """The one row that has changed, in words; None when there are several, or when it cannot be told."""
-    if expected.weighted is None or found.weighted is None or expected.total == found.total or part not in WHICH:
+def which(conn: Connection, ledger: int, part: str, before: Digest) -> str | None:
+    """The one row of a part whose sum has changed, in words; None when there are several, or when it cannot be told."""
+    if before.weighted is None or part not in WEIGHTED:
         return None
-    weight, rest = divmod(found.weighted - expected.weighted, found.total - expected.total)
+    total, weighted = conn.execute(WEIGHTED[part].encode(), [ledger]).fetchall()[0]
+    weight, rest = divmod(int(weighted) - before.weighted, int(total) - before.total)
     row = None if rest else conn.execute(WHICH[part].encode(), [ledger, weight]).fetchone()
     return None if row is None else str(row[0])
 
 
 def _of_entries(count: int, after: Decimal, pairs: Decimal) -> dict[str, Digest]:
-    return {"standings": _digest(count, after, None), "entries": _digest(count, pairs, None)}
+    return {"entries": _digest(count, after + pairs, None)}
 
 
 def _digest(rows: int, total: Decimal, weighted: Decimal | None) -> Digest:

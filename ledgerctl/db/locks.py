@@ -53,9 +53,14 @@ class Holder(NamedTuple):
     def words(self) -> str:
         """For example: account 'a' is locked by process 7 (ledgerctl import 99@host), idle in transaction, for 12 s."""
         what = "the accounts are" if self.account is None else f"account '{self.account}' is"
-        who = f"process {self.pid} ({self.application or 'unnamed'})"
+        return f"{what} locked by {self.who}"
+
+    @property
+    def who(self) -> str:
+        """For example: process 7 (ledgerctl import 99@host), idle in transaction, for 12 s."""
         state = "" if self.state is None else f", {self.state}"
-        return f"{what} locked by {who}{state}" + ("" if self.seconds is None else f", for {self.seconds:.0f} s")
+        since = "" if self.seconds is None else f", for {self.seconds:.0f} s"
+        return f"process {self.pid} ({self.application or 'unnamed'}){state}{since}"
 
     @property
     def details(self) -> dict[str, Any]:

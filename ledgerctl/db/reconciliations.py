@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from psycopg.rows import class_row
 
 from ledgerctl.db.checks import Finding
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.locks import Holder
 
 # A lock of the transaction, which a pooler cannot leave behind. 1919248227 is "reco" in ASCII.
 LOCK = "SELECT pg_try_advisory_xact_lock(1919248227, %s)"
 RUNNING = """
-    SELECT s.pid, s.application_name AS application,
+    SELECT NULL AS account, s.pid, s.application_name AS application, s.state,
            extract(epoch FROM clock_timestamp() - s.xact_start)::float AS seconds
     FROM pg_locks l
     JOIN pg_stat_activity s ON s.pid = l.pid
@@ -30,14 +30,6 @@ RECORD = """
 """
 
 
-class Running(NamedTuple):
-    """Who reconciles this ledger just now, and for how long. No seconds where this role may not see them."""
-
-    pid: int
-    application: str
-    seconds: float | None
-
-
 def begin(conn: Connection, ledger: int) -> datetime | None:
     """The time on the database's clock, and the lock until the transaction ends; None when another run holds it."""
     [[mine]] = conn.execute(LOCK, [ledger]).fetchall()
@@ -48,8 +40,9 @@ def begin(conn: Connection, ledger: int) -> datetime | None:
     return started
 
 
-def running(conn: Connection, ledger: int) -> Running | None:
-    return conn.cursor(row_factory=class_row(Running)).execute(RUNNING, [ledger]).fetchone()
+def running(conn: Connection, ledger: int) -> Holder | None:
+    """Who reconciles this ledger just now."""
+    return conn.cursor(row_factory=class_row(Holder)).execute(RUNNING, [ledger]).fetchone()
 
 
 def record(

@@ -23,9 +23,6 @@ from ledgerctl.db.scopes import Scope
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_job import Progress
 
-_ENTRIES = ("standings", "entries")
-"""Two sums over the same rows."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
@@ -47,8 +44,7 @@ def run(books: Books, progress: Progress, *, full: bool = False, accept: str | N
     The first run is full. So is one with `accept`, the reason why something may have changed that was verified before.
     AlreadyRunning while somebody else reconciles this ledger.
     """
-    database = books.database
-    return database.transact_in_snapshot(database.import_limits, _run, books, progress, full, accept)
+    return books.database.transact_in_snapshot(_run, books, progress, full, accept)
 
 
 class _Seen(NamedTuple):
@@ -63,6 +59,7 @@ def _run(conn: Connection, books: Books, progress: Progress, full: bool, accept:
     started_at = reconciliations.begin(conn, books.ledger)
     if started_at is None:
         raise errors.AlreadyRunning(ledger=books.name, **_running(conn, books))
+    scopes.everything(books.ledger).settle(conn)
     verified = {} if accept is not None else digests.stored(conn, books.ledger)
     moved = checkpoints.moved(conn, books.ledger)
 
@@ -105,8 +102,8 @@ def _new(
     new_accounts = [one.account_id for one in moved if one.is_new]
     added = {**digests.of_scope(conn, scope), "accounts": digests.of_accounts(conn, ledger, new_accounts)}
     expected = {part: verified[part].plus(one) for part, one in added.items()}
-    if not _same(digests.of_all_accounts(conn, ledger), expected["accounts"]):
-        findings.append(_changed(conn, ledger, "accounts", expected["accounts"], digests.of_accounts(conn, ledger)))
+    scopes.everything(ledger).settle(conn)
+    findings += _changed(conn, ledger, {"accounts": digests.of_all_accounts(conn, ledger)}, expected)
     return _Seen(findings, expected, added)
 
 
@@ -114,32 +111,29 @@ def _all_again(conn: Connection, ledger: int, seen: _Seen, progress: Progress) -
     """Whether everything adds up, and is what was verified. Only if not, every check of everything, to say where."""
     sums = digests.of_everything(conn, ledger)
     seen = seen._replace(looked_at=sums.digests)
-    if sums.agree and all(_same(one, seen.verified[part]) for part, one in sums.digests.items()):
+    changed = _changed(conn, ledger, sums.digests, seen.verified)
+    if sums.agree and not changed:
         return seen
-    everything = scopes.everything(ledger)
-    findings = list(dict.fromkeys([*seen.findings, *_inspect(conn, everything, progress)]))
-    now = digests.of_scope(conn, everything)
-    if not all(_same(now[part], seen.verified[part]) for part in _ENTRIES):
-        findings.append(_changed(conn, ledger, "entries", seen.verified["entries"], now["entries"]))
-    if not _same(now["transactions"], seen.verified["transactions"]):
-        findings.append(_changed(conn, ledger, "transactions", seen.verified["transactions"], now["transactions"]))
+    everywhere = _inspect(conn, scopes.everything(ledger), progress)
+    findings = list(dict.fromkeys([*seen.findings, *everywhere, *changed]))
     if not findings:  # the checks see more than the sums do; if ever not, nobody may be told that all is well
         findings.append(Finding("unchanged", "entries", "balances that follow from one another", "sums that differ"))
     return seen._replace(findings=findings)
 
 
 def _inspect(conn: Connection, scope: Scope, progress: Progress) -> list[Finding]:
-    """Every check: of all accounts, and of the scope's entries and transactions."""
+    """Every check: of all accounts, and of the scope's entries and transactions. Leaves the scope's plans in force."""
     findings: list[Finding] = []
-    everything = scopes.everything(scope.ledger)
-    for done, name in enumerate(checks.CHECKS):
-        looked_at = everything if name in checks.OF_ACCOUNTS else scope
+    total, done = len(checks.CHECKS) + 1, 0
+    others = [name for name in checks.CHECKS if name not in checks.OF_ACCOUNTS]
+    for names, looked_at in ((checks.OF_ACCOUNTS, scopes.everything(scope.ledger)), (others, scope)):
         looked_at.settle(conn)
-        findings += checks.run(conn, looked_at, name)
-        progress(done + 1, len(checks.CHECKS) + 1, len(findings))
-    scope.settle(conn)
+        for name in names:
+            findings += checks.run(conn, looked_at, name)
+            done += 1
+            progress(done, total, len(findings))
     findings += _altered(conn, scope)
-    progress(len(checks.CHECKS) + 1, len(checks.CHECKS) + 1, len(findings))
+    progress(total, total, len(findings))
     return findings
 
 
@@ -155,23 +149,26 @@ def _altered(conn: Connection, scope: Scope) -> list[Finding]:
     return findings
 
 
-def _changed(conn: Connection, ledger: int, part: str, expected: Digest, found: Digest) -> Finding:
-    if found.rows != expected.rows:
-        return Finding("unchanged", part, f"{expected.rows} {part}", f"{found.rows} {part}")
-    which = digests.which(conn, ledger, part, expected, found)
-    return Finding("unchanged", which or part, "as it was verified", "changed since")
-
-
-def _same(one: Digest, other: Digest) -> bool:
-    return (one.rows, one.total) == (other.rows, other.total)
+def _changed(
+    conn: Connection, ledger: int, found: Mapping[str, Digest], verified: Mapping[str, Digest]
+) -> list[Finding]:
+    """What is no longer as it was verified: the row, where it can be told, or else the part of the books."""
+    findings = []
+    for part, now in found.items():
+        before = verified[part]
+        if now.rows != before.rows:
+            findings.append(Finding("unchanged", part, f"{before.rows} {part}", f"{now.rows} {part}"))
+        elif now.total != before.total:
+            which = digests.which(conn, ledger, part, before)
+            findings.append(Finding("unchanged", which or part, "as it was verified", "changed since"))
+    return findings
 
 
 def _running(conn: Connection, books: Books) -> dict[str, object]:
     holder = reconciliations.running(conn, books.ledger)
     if holder is None:
         return {"who": "another session", "holder": None}
-    since = "" if holder.seconds is None else f", for {holder.seconds:.0f} s"
-    return {"who": f"process {holder.pid} ({holder.application or 'unnamed'}){since}", "holder": holder._asdict()}
+    return {"who": holder.who, "holder": holder.details}
 
 
 def _log(conn: Connection, books: Books, result: Reconciliation, accept: str | None) -> None:

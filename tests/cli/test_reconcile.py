@@ -98,7 +98,7 @@ def test_a_second_run_at_the_same_time_is_told_who_runs(posted: Command, conninf
         done = posted("reconcile")
         assert done.code == Exit.TRY_AGAIN
         assert "is being reconciled already, by process" in done.err
-        assert "(ledgerctl reconcile 7@night), for" in done.err
+        assert "(ledgerctl reconcile 7@night), idle in transaction, for" in done.err
 
         skipped = posted("reconcile", "--skip-if-locked")
         assert (skipped.code, skipped.out) == (Exit.DONE, "")

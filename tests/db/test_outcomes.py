@@ -572,7 +572,7 @@ def test_a_commit_that_no_standby_confirmed_is_told_and_not_posted_again(directo
         conninfo = embedded.conninfo(directory / "data")
         migrate.upgrade(conninfo)
         with (
-            closing(database_at(conninfo, statement_timeout_ms=200, import_timeout_s=1)) as database,
+            closing(database_at(conninfo, statement_timeout_ms=200)) as database,
             psycopg.connect(conninfo, autocommit=True) as conn,
         ):
             create_ledger(database, "main", "tests", "r")

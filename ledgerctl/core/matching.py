@@ -1,0 +1,295 @@
+"""Which lines of a bank's statements and which entries of the books tell of the same payment.
+
+A pure function in rounds, the surest first; what one round has matched, no later one sees:
+
+    reference         the same amount under the same reference; of several, the nearest days
+    mention           the same, where one side only mentions the other's reference in its text
+    reference-sum     the amounts under one reference add up to the same on both sides: payouts, fees, parts
+    date              the same amount within the window of days; of several, the nearest days and the likest texts
+    text              the same amount within a month, and texts that are alike
+    fee               a line with a known fee: one entry of the gross amount, one of the fee
+    sum               one of one side is the sum of several of the other within the window (see `core/sums.py`)
+    reversed          an entry and its reversal, both so old that the bank has evidently seen neither
+
+Two of the same day and amount are told apart by count: two lines take two entries, and a third line stays open.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+from ledgerctl.core import sums
+from ledgerctl.core.assignment import assign
+from ledgerctl.core.likeness import likeness
+
+LIKE_ENOUGH = 0.6
+"""Which part of the shorter text the longer must hold for the round `text`."""
+TEXT_DAYS = 31
+_WEIGHED_MAX = 64
+"""Among more of one amount than these, days decide and texts do not: weighing each with each takes too long."""
+_FALSE_SUMS = 0.2
+"""So many sums, at most, may be expected to come out by chance among all that are asked for at once."""
+
+
+class Rule(StrEnum):
+    """Why a match was made; BY_HAND is an operator's."""
+
+    REFERENCE = "reference"
+    MENTION = "mention"
+    REFERENCE_SUM = "reference-sum"
+    DATE = "date"
+    TEXT = "text"
+    FEE = "fee"
+    SUM = "sum"
+    REVERSED = "reversed"
+    BY_HAND = "by-hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of a statement or an entry of the books: what is compared. Amounts in minor units, in the bank's sign."""
+
+    id: int
+    on: date
+    amount: int
+    fee: int = 0
+    """Of a line: what was kept of a gross amount; negative."""
+    references: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    words: frozenset[str] = frozenset()
+    reverses: int | None = None
+    """Of an entry: the entry that its transaction reverses."""
+
+
+class Match(NamedTuple):
+    """Ids of the lines and the entries that go together, and the rule that says so."""
+
+    rule: Rule
+    lines: tuple[int, ...]
+    entries: tuple[int, ...]
+
+
+class Terms(NamedTuple):
+    """`window` is how many days the bank may be early or late; `seen_until` the last day that it has told of."""
+
+    window: int
+    seen_until: date
+
+
+Round = Callable[[Sequence[Item], Sequence[Item], Terms], Iterable[Match]]
+
+
+def match(lines: Iterable[Item], entries: Iterable[Item], terms: Terms) -> list[Match]:
+    """The matches, no line and no entry in two of them. The same for the same input, in whatever order it comes."""
+    open_lines, open_entries = sorted(lines, key=_place), sorted(entries, key=_place)
+    matches: list[Match] = []
+    for round_ in _ROUNDS:
+        found = list(round_(open_lines, open_entries, terms))
+        matches += found
+        open_lines = _without(open_lines, {line for one in found for line in one.lines})
+        open_entries = _without(open_entries, {entry for one in found for entry in one.entries})
+    return matches
+
+
+def _place(item: Item) -> tuple[date, int]:
+    return item.on, item.id
+
+
+def _without(items: Sequence[Item], gone: Collection[int]) -> list[Item]:
+    return [item for item in items if item.id not in gone]
+
+
+def _own(item: Item) -> tuple[str, ...]:
+    return item.references
+
+
+def _all(item: Item) -> tuple[str, ...]:
+    return (*item.references, *item.mentions)
+
+
+# -- one with one ----------------------------------------------------------------------------------------------------
+
+
+def _by_reference(
+    rule: Rule, names: Callable[[Item], tuple[str, ...]], lines: Sequence[Item], entries: Sequence[Item], _: Terms
+) -> Iterator[Match]:
+    named: dict[tuple[str, int], list[Item]] = defaultdict(list)
+    for entry in entries:
+        for name in dict.fromkeys(names(entry)):
+            named[name, entry.amount].append(entry)
+    taken: set[int] = set()
+    for line in lines:
+        could = {entry.id: entry for name in names(line) for entry in named.get((name, line.amount), ())}
+        free = [entry for entry in could.values() if entry.id not in taken]
+        if free:
+            entry = min(free, key=lambda one: (abs((one.on - line.on).days), one.id))
+            taken.add(entry.id)
+            yield Match(rule, (line.id,), (entry.id,))
+
+
+def _by_date(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
+    for some_lines, some_entries in _neighbours(lines, entries, terms.window):
+        yield from _paired(Rule.DATE, some_lines, some_entries, terms.window, 0.0)
+
+
+def _by_text(lines: Sequence[Item], entries: Sequence[Item], _: Terms) -> Iterator[Match]:
+    for some_lines, some_entries in _neighbours(lines, entries, TEXT_DAYS):
+        yield from _paired(Rule.TEXT, some_lines, some_entries, TEXT_DAYS, LIKE_ENOUGH)
+
+
+def _neighbours(lines: Sequence[Item], entries: Sequence[Item], days: int) -> Iterator[tuple[list[Item], list[Item]]]:
+    """Lines and entries of one amount, cut where nothing stands for more days than these."""
+    of_amount: dict[int, tuple[list[Item], list[Item]]] = defaultdict(lambda: ([], []))
+    for side, items in enumerate((lines, entries)):
+        for item in items:
+            of_amount[item.amount][side].append(item)
+    for some_lines, some_entries in of_amount.values():
+        if not some_lines or not some_entries:
+            continue
+        dates = sorted({item.on for item in (*some_lines, *some_entries)})
+        ends = [before for before, after in pairwise(dates) if (after - before).days > days] + [dates[-1]]
+        parts = zip(_cut(some_lines, ends), _cut(some_entries, ends), strict=True)
+        yield from ((ours, theirs) for ours, theirs in parts if ours and theirs)
+
+
+def _cut(items: Sequence[Item], ends: Sequence[date]) -> Iterator[list[Item]]:
+    start = 0
+    for end in ends:
+        stop = bisect_right(items, end, lo=start, key=lambda item: item.on)
+        yield list(items[start:stop])
+        start = stop
+
+
+def _paired(rule: Rule, lines: Sequence[Item], entries: Sequence[Item], days: int, alike: float) -> Iterator[Match]:
+    """As many pairs as there can be."""
+    if len(lines) <= _WEIGHED_MAX and len(entries) <= _WEIGHED_MAX:
+        costs = [[_cost(line, entry, days, alike) for entry in entries] for line in lines]
+        pairs = [(lines[row], entries[column]) for row, column in assign(costs)]
+    else:
+        pairs = [pair for pair in _in_order(lines, entries, days) if _cost(*pair, days, alike) is not None]
+    yield from (Match(rule, (line.id,), (entry.id,)) for line, entry in pairs)
+
+
+def _cost(line: Item, entry: Item, days: int, alike: float) -> float | None:
+    """How far apart two are in days and in words; None when too far. Squared: rather all a bit late than one a lot."""
+    apart = abs((line.on - entry.on).days)
+    like = likeness(line.words, entry.words)
+    return None if apart > days or like < alike else (apart / (days + 1)) ** 2 + 1 - like
+
+
+def _in_order(lines: Sequence[Item], entries: Sequence[Item], days: int) -> Iterator[tuple[Item, Item]]:
+    """The first with the first that it can go with; no other way gives more pairs within the days."""
+    left = iter(entries)
+    entry = next(left, None)
+    for line in lines:
+        while entry is not None and (line.on - entry.on).days > days:
+            entry = next(left, None)
+        if entry is not None and (entry.on - line.on).days <= days:
+            yield line, entry
+            entry = next(left, None)
+
+
+# -- several together ------------------------------------------------------------------------------------------------
+
+
+def _by_reference_sum(lines: Sequence[Item], entries: Sequence[Item], _: Terms) -> Iterator[Match]:
+    taken_lines: set[int] = set()
+    taken_entries: set[int] = set()
+    for names in (_own, _all):
+        entries_of = _named(entries, names)
+        for name, some in _named(lines, names).items():
+            ours = _without(some, taken_lines)
+            theirs = _without(entries_of.get(name, ()), taken_entries)
+            if ours and theirs and sum(line.amount for line in ours) == sum(entry.amount for entry in theirs):
+                taken_lines.update(line.id for line in ours)
+                taken_entries.update(entry.id for entry in theirs)
+                yield Match(Rule.REFERENCE_SUM, tuple(line.id for line in ours), tuple(entry.id for entry in theirs))
+
+
+def _named(items: Iterable[Item], names: Callable[[Item], tuple[str, ...]]) -> Mapping[str, list[Item]]:
+    found: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        for name in dict.fromkeys(names(item)):
+            found[name].append(item)
+    return found
+
+
+def _by_fee(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
+    taken: set[int] = set()
+    for line in lines:
+        if not line.fee:
+            continue
+        near = _without(_near(entries, line.on, terms.window), taken)
+        gross = _likest(line, [entry for entry in near if entry.amount == line.amount - line.fee])
+        fee = _likest(line, [entry for entry in near if entry.amount == line.fee and entry is not gross])
+        if gross is not None and fee is not None:
+            taken |= {gross.id, fee.id}
+            yield Match(Rule.FEE, (line.id,), (gross.id, fee.id))
+
+
+def _likest(line: Item, entries: Sequence[Item]) -> Item | None:
+    return min(
+        entries,
+        key=lambda entry: (-likeness(line.words, entry.words), abs((entry.on - line.on).days), entry.id),
+        default=None,
+    )
+
+
+def _by_sum(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
+    """One line of several entries, then one entry of several lines."""
+    asked = max(1, len(lines) + len(entries))
+    largest = max((abs(item.amount) for item in (*lines, *entries)), default=0)
+    odds = sums.Odds(_FALSE_SUMS / asked, largest)
+    taken: set[int] = set()
+    used: set[int] = set()
+    for line in lines:
+        if parts := _parts(line, _near(entries, line.on, terms.window), taken, odds):
+            taken.update(parts)
+            used.add(line.id)
+            yield Match(Rule.SUM, (line.id,), parts)
+    for entry in _without(entries, taken):
+        if parts := _parts(entry, _near(lines, entry.on, terms.window), used, odds):
+            used.update(parts)
+            yield Match(Rule.SUM, parts, (entry.id,))
+
+
+def _parts(whole: Item, near: Sequence[Item], taken: Collection[int], odds: sums.Odds) -> tuple[int, ...]:
+    if len(near) > odds.allowed_at_most:  # most of what is left open ends here, before anything is copied
+        return ()
+    free = _without(near, taken)
+    places = sums.explained(whole.amount, [item.amount for item in free], odds.chance)
+    return tuple(free[place].id for place in places or ())
+
+
+def _near(items: Sequence[Item], day: date, window: int) -> Sequence[Item]:
+    """Those within the window around a day; the items are in the order of their days."""
+    start = bisect_left(items, day - timedelta(window), key=lambda item: item.on)
+    return items[start : bisect_right(items, day + timedelta(window), lo=start, key=lambda item: item.on)]
+
+
+def _by_reversal(_: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
+    old = {entry.id: entry for entry in entries if (terms.seen_until - entry.on).days > terms.window}
+    for entry in old.values():
+        original = old.get(entry.reverses) if entry.reverses is not None else None
+        if original is not None and original.amount == -entry.amount:
+            yield Match(Rule.REVERSED, (), (original.id, entry.id))
+
+
+_ROUNDS: tuple[Round, ...] = (
+    partial(_by_reference, Rule.REFERENCE, _own),
+    partial(_by_reference, Rule.MENTION, _all),
+    _by_reference_sum,
+    _by_date,
+    _by_text,
+    _by_fee,
+    _by_sum,
+    _by_reversal,
+)

@@ -141,6 +141,21 @@ class RowsRejected(LedgerError):
     hint = "mend the rows named above and run the same command again"
 
 
+class BadStatement(LedgerError):
+    """A bank's file that says something impossible; `place` is the line, the entry or the statement where it does."""
+
+    code = "BAD_STATEMENT"
+    exit_code = Exit.REFUSED
+    message = "'{file}', {place}: {problem}; nothing was stored"
+
+
+class WrongBankAccount(LedgerError):
+    code = "WRONG_BANK_ACCOUNT"
+    exit_code = Exit.REFUSED
+    message = "'{file}' has no statement for account '{account}': {problem}; nothing was stored"
+    hint = "--bank-account NAME says which of the bank's accounts it is"
+
+
 # -- refusals: the ledger's rules said no ----------------------------------------------------------------------------
 
 
@@ -341,7 +356,7 @@ class AccountNotEmpty(LedgerError):
 class DifferencesFound(LedgerError):
     code = "DIFFERENCES"
     exit_code = Exit.DIFFERENCES
-    message = "the books do not agree with themselves: {findings} findings"
+    message = "{what}: {findings} findings"
     hint = "stop posting to the accounts named, and find out who changed the tables"
 
 
@@ -350,8 +365,43 @@ class AlreadyRunning(LedgerError):
 
     code = "ALREADY_RUNNING"
     exit_code = Exit.TRY_AGAIN
-    message = "ledger '{ledger}' is being reconciled already, by {who}"
+    message = "{what} is being reconciled already, by {who}"
     hint = "wait for it to end, or give --skip-if-locked where that is no failure"
+
+
+class NeverReconciled(LedgerError):
+    code = "NEVER_RECONCILED"
+    exit_code = Exit.NOT_FOUND
+    message = "account '{account}' was never reconciled with a bank"
+    hint = "ledgerctl reconcile --account {account} --statement FILE"
+
+
+class NotOpen(LedgerError):
+    code = "NOT_OPEN"
+    exit_code = Exit.NOT_FOUND
+    message = "{noun} {id} of account '{account}' is not open"
+    hint = "ledgerctl reconcile open --account {account}"
+
+
+class UnevenMatch(LedgerError):
+    code = "UNEVEN_MATCH"
+    exit_code = Exit.REFUSED
+    message = "the lines come to {lines} {currency} and the entries to {entries} {currency}; nothing was matched"
+    hint = "post what is missing and match it, too, or give --reason"
+
+
+class RunNotFound(LedgerError):
+    code = "RUN_NOT_FOUND"
+    exit_code = Exit.NOT_FOUND
+    message = "there is no run '{run_id}'"
+    hint = "ledgerctl reconcile list shows them"
+
+
+class MatchNotFound(LedgerError):
+    code = "MATCH_NOT_FOUND"
+    exit_code = Exit.NOT_FOUND
+    message = "there is no match {match_id}, or it was taken apart before"
+    hint = "ledgerctl reconcile show RUN lists the matches of a run"
 
 
 class Unhealthy(LedgerError):

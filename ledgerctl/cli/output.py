@@ -141,13 +141,17 @@ def check(style: Style, columns: Sequence[str]) -> None:
 
 
 def _write(style: Style, pieces: Iterator[str]) -> None:
-    if not style.out:
-        for piece in pieces:
-            _put(piece)
-        _put("", flush=True)
+    if style.out:
+        write_file(style.out, pieces)
         return
-    # Whole or not at all: whoever reads the file never meets half of it.
-    target = Path(style.out)
+    for piece in pieces:
+        _put(piece)
+    _put("", flush=True)
+
+
+def write_file(name: str, pieces: Iterable[str]) -> None:
+    """Whole or not at all: whoever reads the file never meets half of it. BadUsage when it cannot be written."""
+    target = Path(name)
     if target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
         with target.open("w", encoding="utf-8", newline="") as device:
             device.writelines(pieces)
@@ -158,7 +162,7 @@ def _write(style: Style, pieces: Iterator[str]) -> None:
             file.writelines(pieces)
         part.replace(target)
     except OSError as error:
-        raise BadUsage(detail=f"cannot write '{style.out}': {error.strerror}") from None
+        raise BadUsage(detail=f"cannot write '{name}': {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -1,20 +1,24 @@
-"""Who goes with whom, when several could: as many pairs as there can be, and of those the ones that cost least.
-
-Shortest augmenting paths with potentials, row by row (Kuhn 1955; Jonker and Volgenant, Computing 38, 1987).
-"""
+"""Who goes with whom, when several could: as many pairs as there can be, and of those the ones that cost least."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
 _NONE = -1
+_ASKED_MAX = 2_000
+"""Of so many columns it is asked whether they could be given up, for one row that has none."""
 _APART = 1e6
 """More than all pairs of one question may cost together, so that no pair is given up to make others cheaper."""
 
 
 def assign(costs: Sequence[Sequence[float | None]]) -> list[tuple[int, int]]:
-    """Pairs of a row and a column, by rows. `costs` are those of each row with each column: small, None for never."""
+    """The best pairs of a row and a column, by rows. `costs` are each row's with each column: small; None for never.
+
+    Shortest augmenting paths with potentials, row by row (Kuhn 1955; Jonker and Volgenant, Computing 38, 1987). The time
+    grows with the third power of the number of rows.
+    """
     if not costs or not costs[0]:
         return []
     if len(costs) > len(costs[0]):
@@ -61,3 +65,47 @@ def _rows_of_columns(costs: Sequence[Sequence[float]]) -> list[int]:
             row_of[column] = start if before == _NONE else row_of[before]
             column = before
     return row_of
+
+
+def assign_nearest(edges: Iterable[tuple[float, int, int]]) -> list[tuple[int, int]]:
+    """Good pairs, by rows, for many rows. `edges` are costs, each with its row and its column.
+
+    The cheapest first; whoever is left then gets a pair if others can change theirs without ado (Berge 1957).
+    """
+    near: dict[int, list[int]] = defaultdict(list)
+    column_of: dict[int, int] = {}
+    row_of: dict[int, int] = {}
+    for _, row, column in sorted(edges):
+        near[row].append(column)
+        if row not in column_of and column not in row_of:
+            column_of[row], row_of[column] = column, row
+    for row in sorted(near):
+        if row not in column_of:
+            _augment(row, near, column_of, row_of)
+    return sorted(column_of.items())
+
+
+def _augment(start: int, near: Mapping[int, Sequence[int]], column_of: dict[int, int], row_of: dict[int, int]) -> None:
+    """Give a row a column, if a few others can take another in turn until one takes a free one."""
+    came_from: dict[int, int] = {}
+    waiting = deque([start])
+    while waiting and len(came_from) < _ASKED_MAX:
+        row = waiting.popleft()
+        for column in near[row]:
+            if column in came_from:
+                continue
+            came_from[column] = row
+            if column not in row_of:
+                _turn(column, came_from, column_of, row_of)
+                return
+            waiting.append(row_of[column])
+
+
+def _turn(column: int, came_from: Mapping[int, int], column_of: dict[int, int], row_of: dict[int, int]) -> None:
+    while True:
+        row = came_from[column]
+        before = column_of.get(row)
+        row_of[column], column_of[row] = row, column
+        if before is None:
+            return
+        column = before

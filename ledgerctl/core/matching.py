@@ -23,18 +23,21 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from ledgerctl.core import sums
-from ledgerctl.core.assignment import assign
+from ledgerctl.core.assignment import assign, assign_nearest
 from ledgerctl.core.likeness import likeness
 
 LIKE_ENOUGH = 0.6
 """Which part of the shorter text the longer must hold for the round `text`."""
 TEXT_DAYS = 31
 _WEIGHED_MAX = 64
-"""Among more of one amount than these, days decide and texts do not: weighing each with each takes too long."""
+"""Of one amount; among more than these, the best of all assignments takes too long to find."""
+_COMPARED_MAX = 500_000
+"""Pairs of one amount; among more than these, only days decide."""
+_NEAR_MAX = 200
 _FALSE_SUMS = 0.2
 """So many sums, at most, may be expected to come out by chance among all that are asked for at once."""
 
@@ -82,6 +85,8 @@ class Terms(NamedTuple):
 
     window: int
     seen_until: date
+    apart: frozenset[tuple[int, int]] = frozenset()
+    """Lines and entries that must not come together: somebody took them apart."""
 
 
 Round = Callable[[Sequence[Item], Sequence[Item], Terms], Iterable[Match]]
@@ -92,11 +97,15 @@ def match(lines: Iterable[Item], entries: Iterable[Item], terms: Terms) -> list[
     open_lines, open_entries = sorted(lines, key=_place), sorted(entries, key=_place)
     matches: list[Match] = []
     for round_ in _ROUNDS:
-        found = list(round_(open_lines, open_entries, terms))
+        found = [one for one in round_(open_lines, open_entries, terms) if _may_stand(one, terms)]
         matches += found
         open_lines = _without(open_lines, {line for one in found for line in one.lines})
         open_entries = _without(open_entries, {entry for one in found for entry in one.entries})
     return matches
+
+
+def _may_stand(found: Match, terms: Terms) -> bool:
+    return not terms.apart or terms.apart.isdisjoint(product(found.lines, found.entries))
 
 
 def _place(item: Item) -> tuple[date, int]:
@@ -119,7 +128,7 @@ def _all(item: Item) -> tuple[str, ...]:
 
 
 def _by_reference(
-    rule: Rule, names: Callable[[Item], tuple[str, ...]], lines: Sequence[Item], entries: Sequence[Item], _: Terms
+    rule: Rule, names: Callable[[Item], tuple[str, ...]], lines: Sequence[Item], entries: Sequence[Item], terms: Terms
 ) -> Iterator[Match]:
     named: dict[tuple[str, int], list[Item]] = defaultdict(list)
     for entry in entries:
@@ -128,7 +137,7 @@ def _by_reference(
     taken: set[int] = set()
     for line in lines:
         could = {entry.id: entry for name in names(line) for entry in named.get((name, line.amount), ())}
-        free = [entry for entry in could.values() if entry.id not in taken]
+        free = [entry for entry in could.values() if entry.id not in taken and (line.id, entry.id) not in terms.apart]
         if free:
             entry = min(free, key=lambda one: (abs((one.on - line.on).days), one.id))
             taken.add(entry.id)
@@ -137,12 +146,20 @@ def _by_reference(
 
 def _by_date(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
     for some_lines, some_entries in _neighbours(lines, entries, terms.window):
-        yield from _paired(Rule.DATE, some_lines, some_entries, terms.window, 0.0)
+        yield from _paired(Rule.DATE, some_lines, some_entries, _Reach(terms.window, 0.0, terms.apart))
 
 
-def _by_text(lines: Sequence[Item], entries: Sequence[Item], _: Terms) -> Iterator[Match]:
+def _by_text(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
     for some_lines, some_entries in _neighbours(lines, entries, TEXT_DAYS):
-        yield from _paired(Rule.TEXT, some_lines, some_entries, TEXT_DAYS, LIKE_ENOUGH)
+        yield from _paired(Rule.TEXT, some_lines, some_entries, _Reach(TEXT_DAYS, LIKE_ENOUGH, terms.apart))
+
+
+class _Reach(NamedTuple):
+    """How many days apart a pair may be, how alike it must be, and which pairs must not be."""
+
+    days: int
+    alike: float
+    apart: frozenset[tuple[int, int]]
 
 
 def _neighbours(lines: Sequence[Item], entries: Sequence[Item], days: int) -> Iterator[tuple[list[Item], list[Item]]]:
@@ -168,33 +185,45 @@ def _cut(items: Sequence[Item], ends: Sequence[date]) -> Iterator[list[Item]]:
         start = stop
 
 
-def _paired(rule: Rule, lines: Sequence[Item], entries: Sequence[Item], days: int, alike: float) -> Iterator[Match]:
-    """As many pairs as there can be."""
+def _paired(rule: Rule, lines: Sequence[Item], entries: Sequence[Item], reach: _Reach) -> Iterator[Match]:
+    """As many pairs as there can be, and of those the nearest; among very many, the best that is soon found."""
     if len(lines) <= _WEIGHED_MAX and len(entries) <= _WEIGHED_MAX:
-        costs = [[_cost(line, entry, days, alike) for entry in entries] for line in lines]
-        pairs = [(lines[row], entries[column]) for row, column in assign(costs)]
+        found = assign([[_cost(line, entry, reach) for entry in entries] for line in lines])
+    elif sum(len(_near(entries, line.on, reach.days)) for line in lines) <= _COMPARED_MAX:
+        found = assign_nearest(_edges(lines, entries, reach))
     else:
-        pairs = [pair for pair in _in_order(lines, entries, days) if _cost(*pair, days, alike) is not None]
-    yield from (Match(rule, (line.id,), (entry.id,)) for line, entry in pairs)
+        found = list(_in_order(lines, entries, reach))
+    yield from (Match(rule, (lines[line].id,), (entries[entry].id,)) for line, entry in found)
 
 
-def _cost(line: Item, entry: Item, days: int, alike: float) -> float | None:
+def _edges(lines: Sequence[Item], entries: Sequence[Item], reach: _Reach) -> Iterator[tuple[float, int, int]]:
+    for place, line in enumerate(lines):
+        start, end = _range(entries, line.on, reach.days)
+        for other in range(start, end):
+            if (cost := _cost(line, entries[other], reach)) is not None:
+                yield cost, place, other
+
+
+def _cost(line: Item, entry: Item, reach: _Reach) -> float | None:
     """How far apart two are in days and in words; None when too far. Squared: rather all a bit late than one a lot."""
-    apart = abs((line.on - entry.on).days)
+    days = abs((line.on - entry.on).days)
     like = likeness(line.words, entry.words)
-    return None if apart > days or like < alike else (apart / (days + 1)) ** 2 + 1 - like
+    if days > reach.days or like < reach.alike or (line.id, entry.id) in reach.apart:
+        return None
+    return (days / (reach.days + 1)) ** 2 + 1 - like
 
 
-def _in_order(lines: Sequence[Item], entries: Sequence[Item], days: int) -> Iterator[tuple[Item, Item]]:
+def _in_order(lines: Sequence[Item], entries: Sequence[Item], reach: _Reach) -> Iterator[tuple[int, int]]:
     """The first with the first that it can go with; no other way gives more pairs within the days."""
-    left = iter(entries)
-    entry = next(left, None)
-    for line in lines:
-        while entry is not None and (line.on - entry.on).days > days:
-            entry = next(left, None)
-        if entry is not None and (entry.on - line.on).days <= days:
-            yield line, entry
-            entry = next(left, None)
+    place = 0
+    for number, line in enumerate(lines):
+        while place < len(entries) and (line.on - entries[place].on).days > reach.days:
+            place += 1
+        if place == len(entries):
+            return
+        if _cost(line, entries[place], reach) is not None:
+            yield number, place
+            place += 1
 
 
 # -- several together ------------------------------------------------------------------------------------------------
@@ -262,17 +291,32 @@ def _by_sum(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Ite
 
 
 def _parts(whole: Item, near: Sequence[Item], taken: Collection[int], odds: sums.Odds) -> tuple[int, ...]:
-    if len(near) > odds.allowed_at_most:  # most of what is left open ends here, before anything is copied
-        return ()
-    free = _without(near, taken)
-    places = sums.explained(whole.amount, [item.amount for item in free], odds.chance)
-    return tuple(free[place].id for place in places or ())
+    """Of those whose texts are like its own, if they explain it; else of all that are near."""
+    for some in (_alike(whole, near), near):
+        if len(some) > odds.allowed_at_most:  # most of what is left open ends here, before anything is added up
+            continue
+        free = _without(some, taken)
+        places = sums.explained(whole.amount, [item.amount for item in free], odds.chance)
+        if places is not None:
+            return tuple(free[place].id for place in places)
+    return ()
+
+
+def _alike(whole: Item, near: Sequence[Item]) -> list[Item]:
+    if not whole.words or len(near) > _NEAR_MAX:
+        return []
+    return [item for item in near if likeness(whole.words, item.words) >= LIKE_ENOUGH]
 
 
 def _near(items: Sequence[Item], day: date, window: int) -> Sequence[Item]:
-    """Those within the window around a day; the items are in the order of their days."""
+    start, end = _range(items, day, window)
+    return items[start:end]
+
+
+def _range(items: Sequence[Item], day: date, window: int) -> tuple[int, int]:
+    """Where those within the window around a day begin and end; the items are in the order of their days."""
     start = bisect_left(items, day - timedelta(window), key=lambda item: item.on)
-    return items[start : bisect_right(items, day + timedelta(window), lo=start, key=lambda item: item.on)]
+    return start, bisect_right(items, day + timedelta(window), lo=start, key=lambda item: item.on)
 
 
 def _by_reversal(_: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:

@@ -56,6 +56,19 @@ class Statement:
     lines: tuple[StatementLine, ...] = field(default=())
 
     @property
+    def begins_on(self) -> date | None:
+        """The day of its opening balance, or else of its first line or its closing balance."""
+        if self.opening is not None:
+            return self.opening.on
+        return min((line.booked_on for line in self.lines), default=self.closing.on if self.closing else None)
+
+    @property
+    def tells_until(self) -> date | None:
+        """The last day that it tells of; None when it says nothing at all."""
+        days = [line.booked_on for line in self.lines] + [one.on for one in (self.opening, self.closing) if one]
+        return max(days, default=None)
+
+    @property
     def difference(self) -> Decimal:
         """Closing balance less opening balance and lines; zero where the bank gave one of them only."""
         if self.opening is None or self.closing is None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from psycopg.rows import class_row
 
+from ledgerctl.core.findings import Finding
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.scopes import Scope
 
@@ -154,13 +155,6 @@ CHECKS = {
 
 OF_ACCOUNTS = ("limits", "currency")
 """These look at every account, whatever was written."""
-
-
-class Finding(NamedTuple):
-    check: str
-    subject: str
-    expected: str
-    found: str
 
 
 class _Row(NamedTuple):

@@ -18,6 +18,10 @@ _LOST_RACES = frozenset(
         constraints.ACCOUNT_CODE,
         constraints.LEDGER_NAME,
         constraints.CURRENCY_CODE,
+        constraints.BANK_ACCOUNT,
+        constraints.STATEMENT_ONCE,
+        constraints.LINE_ONCE,
+        constraints.ENTRY_ONCE,
     }
 )
 _RETRIED = (pg.SerializationFailure, pg.DeadlockDetected)

@@ -24,7 +24,8 @@ ROLE = """
 """
 WRITTEN = (
     "accounts", "imports", "transactions", "transaction_entries", "reconciliations", "reconciliation_checkpoints",
-    "reconciliation_digests", "audit_logs",
+    "reconciliation_digests", "bank_accounts", "bank_statements", "bank_lines", "bank_matches", "bank_match_lines",
+    "bank_match_entries", "audit_logs",
 )  # fmt: skip
 # All that ledger_app may do, but for what creates ledgers and currencies.
 LACKING = """
@@ -37,6 +38,9 @@ LACKING = """
     FROM unnest(%(written)s::text[]) AS name
     WHERE NOT has_table_privilege(name, 'INSERT')
     UNION ALL
+    SELECT 'USAGE ON SEQUENCE reconciliations_id_seq'
+    WHERE NOT has_sequence_privilege('reconciliations_id_seq', 'USAGE')
+    UNION ALL
     SELECT 'UPDATE (' || name || ') ON ' || relation
     FROM (SELECT 'accounts', unnest(ARRAY['status', 'balance', 'seq', 'last_posted_at'])
           UNION ALL
@@ -45,12 +49,18 @@ LACKING = """
           UNION ALL
           SELECT 'reconciliation_checkpoints', unnest(ARRAY['seq', 'balance', 'verified_at'])
           UNION ALL
-          SELECT 'reconciliation_digests', unnest(ARRAY['rows', 'total', 'weighted'])) AS columns(relation, name)
+          SELECT 'reconciliation_digests', unnest(ARRAY['rows', 'total', 'weighted'])
+          UNION ALL
+          SELECT 'bank_matches', 'undone_at'
+          UNION ALL
+          SELECT unnest(ARRAY['bank_match_lines', 'bank_match_entries']), 'undone') AS columns(relation, name)
     WHERE NOT has_column_privilege(relation, name, 'UPDATE')
 """
 
-_APPEND_ONLY = ("transactions", "transaction_entries", "audit_logs", "reconciliations")
-_KEPT = ("ledgers", "accounts", "imports")
+_APPEND_ONLY = ("transactions", "transaction_entries", "audit_logs", "reconciliations", "bank_statements", "bank_lines")
+_KEPT = (
+    "ledgers", "accounts", "imports", "bank_accounts", "bank_matches", "bank_match_lines", "bank_match_entries",
+)  # fmt: skip
 TRIGGERS = {
     "transaction_entries_check": ("transaction_entries", "check_entries"),
     "transactions_check": ("transactions", "check_transactions"),
@@ -78,9 +88,11 @@ CONSTRAINTS = (
     "transactions_reversal_link", "transactions_reverses",
 )  # fmt: skip
 UNIQUE = (
-    "accounts_code", "accounts_pkey", "audit_logs_pkey", "currencies_exponent", "currencies_pkey", "imports_pkey",
-    "ledgers_name", "ledgers_pkey", "transaction_entries_pkey", "transactions_idempotency_key", "transactions_pkey",
-    "transactions_reversed_once",
+    "accounts_code", "accounts_pkey", "audit_logs_pkey", "bank_accounts_pkey", "bank_lines_pkey",
+    "bank_match_entries_once", "bank_match_entries_pkey", "bank_match_lines_once", "bank_match_lines_pkey",
+    "bank_matches_pkey", "bank_statements_once", "bank_statements_pkey", "currencies_exponent", "currencies_pkey",
+    "imports_pkey", "ledgers_name", "ledgers_pkey", "transaction_entries_pkey", "transactions_idempotency_key",
+    "transactions_pkey", "transactions_reversed_once",
 )  # fmt: skip
 """Without which a balance, a key or a link could be what it must not. A test holds both to the schema."""
 MISSING = """

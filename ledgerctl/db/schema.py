@@ -10,10 +10,14 @@ Amounts are NUMERIC without a scale, since a scale would round; the triggers hol
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKeyConstraint,
     Identity,
@@ -29,9 +33,10 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import UserDefinedType
 
+from ledgerctl.core.matching import Rule
 from ledgerctl.core.model import AccountType, Kind, Status
 from ledgerctl.db import constraints
 
@@ -52,7 +57,7 @@ CLOCK = text("clock_timestamp()")
 WRITER = text("pg_current_xact_id()")
 
 
-def _one_of(column: str, values: type[AccountType] | type[Kind] | type[Status] | tuple[str, ...]) -> str:
+def _one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> str:
     listed = ", ".join(f"'{value!s}'" for value in values)
     return f"{column} IN ({listed})"
 
@@ -221,10 +226,14 @@ reconciliations = Table(
     Column("actor", Text, nullable=False),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    Column("account_id", BigInteger),
+    Column("detail", JSONB),
     PrimaryKeyConstraint("ledger_id", "id", name="reconciliations_pkey"),
     ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="reconciliations_ledger"),
-    CheckConstraint(_one_of("mode", ("full", "incremental")), name="reconciliations_mode"),
+    CheckConstraint(_one_of("mode", ("full", "incremental", "statement")), name="reconciliations_mode"),
+    CheckConstraint("(mode = 'statement') = (account_id IS NOT NULL)", name="reconciliations_of_account"),
     CheckConstraint(_one_of("status", ("clean", "differences")), name="reconciliations_status"),
+    Index("reconciliations_account", "ledger_id", "account_id", "id", postgresql_where=text("account_id IS NOT NULL")),
 )
 
 # Without a foreign key, which would lock each account that is written about.
@@ -249,6 +258,130 @@ reconciliation_digests = Table(
     Column("weighted", Numeric),
     PrimaryKeyConstraint("ledger_id", "part", name="reconciliation_digests_pkey"),
     ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="reconciliation_digests_ledger"),
+)
+
+# An account that is kept at a bank: where its reconciliation begins. In the opening balance of the first statement are
+# the entries up to `covered_seq` that stand, by day and seq, not behind (`covered_on`, `covered_on_seq`); what is
+# posted later is not, however it is dated. Lines that are booked before `begins_on` are in it, too.
+bank_accounts = Table(
+    "bank_accounts",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("bank_account", Text, nullable=False),
+    Column("covered_seq", BigInteger, nullable=False),
+    Column("covered_on", Date, nullable=False),
+    Column("covered_on_seq", BigInteger, nullable=False),
+    Column("begins_on", Date, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "account_id", name=constraints.BANK_ACCOUNT),
+    ForeignKeyConstraint(
+        ["ledger_id", "account_id"], ["accounts.ledger_id", "accounts.id"], name="bank_accounts_account"
+    ),
+)
+
+# Amounts here are the bank's: what it credits is positive, and a debit in the books.
+bank_statements = Table(
+    "bank_statements",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("identifier", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("opening", Numeric),
+    Column("opening_on", Date),
+    Column("closing", Numeric),
+    Column("closing_on", Date),
+    Column("tells_until", Date, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("accepted", Text),
+    Column("reconciliation_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "id", name="bank_statements_pkey"),
+    ForeignKeyConstraint(
+        ["ledger_id", "account_id"],
+        ["bank_accounts.ledger_id", "bank_accounts.account_id"],
+        name="bank_statements_account",
+    ),
+    UniqueConstraint("ledger_id", "account_id", "sha256", name=constraints.STATEMENT_ONCE),
+)
+
+bank_lines = Table(
+    "bank_lines",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("statement_id", BigInteger, nullable=False),
+    Column("booked_on", Date, nullable=False),
+    Column("valued_on", Date),
+    Column("amount", Numeric, nullable=False),
+    Column("fee", Numeric, nullable=False),
+    Column("payment_references", ARRAY(Text), nullable=False),
+    Column("counterparty", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "id", name="bank_lines_pkey"),
+    ForeignKeyConstraint(
+        ["ledger_id", "statement_id"], ["bank_statements.ledger_id", "bank_statements.id"], name="bank_lines_statement"
+    ),
+    CheckConstraint("abs(amount) < 1e30 AND abs(fee) < 1e30", name="bank_lines_finite"),
+    Index("bank_lines_account", "ledger_id", "account_id", "booked_on"),
+)
+
+bank_matches = Table(
+    "bank_matches",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("rule", EXACT_TEXT, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("reconciliation_id", BigInteger),
+    Column("matched_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    Column("undone_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("ledger_id", "id", name="bank_matches_pkey"),
+    ForeignKeyConstraint(
+        ["ledger_id", "account_id"],
+        ["bank_accounts.ledger_id", "bank_accounts.account_id"],
+        name="bank_matches_account",
+    ),
+    CheckConstraint(_one_of("rule", Rule), name="bank_matches_rule"),
+    Index("bank_matches_run", "ledger_id", "reconciliation_id"),
+)
+
+# A line and an entry are in one match that is not undone, or in none.
+bank_match_lines = Table(
+    "bank_match_lines",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("match_id", BigInteger, nullable=False),
+    Column("line_id", BigInteger, nullable=False),
+    Column("undone", Boolean, nullable=False, server_default="false"),
+    PrimaryKeyConstraint("ledger_id", "match_id", "line_id", name="bank_match_lines_pkey"),
+    ForeignKeyConstraint(
+        ["ledger_id", "match_id"], ["bank_matches.ledger_id", "bank_matches.id"], name="bank_match_lines_match"
+    ),
+    ForeignKeyConstraint(
+        ["ledger_id", "line_id"], ["bank_lines.ledger_id", "bank_lines.id"], name="bank_match_lines_line"
+    ),
+    Index(constraints.LINE_ONCE, "ledger_id", "line_id", unique=True, postgresql_where=text("NOT undone")),
+)
+
+# Without a foreign key to the entries: it would ask once a row, and whether an entry is missing, `reconcile` says.
+bank_match_entries = Table(
+    "bank_match_entries",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("match_id", BigInteger, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("undone", Boolean, nullable=False, server_default="false"),
+    PrimaryKeyConstraint("ledger_id", "match_id", "seq", name="bank_match_entries_pkey"),
+    ForeignKeyConstraint(
+        ["ledger_id", "match_id"], ["bank_matches.ledger_id", "bank_matches.id"], name="bank_match_entries_match"
+    ),
+    Index(constraints.ENTRY_ONCE, "ledger_id", "account_id", "seq", unique=True, postgresql_where=text("NOT undone")),
 )
 
 audit_logs = Table(

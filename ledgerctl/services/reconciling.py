@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledgerctl import errors
 from ledgerctl.core import fingerprint
+from ledgerctl.core.findings import Finding
 from ledgerctl.db import audit, checkpoints, checks, contents, digests, reconciliations, scopes
 from ledgerctl.db.checkpoints import Moved
-from ledgerctl.db.checks import Finding
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.digests import Digest
 from ledgerctl.db.scopes import Scope
@@ -56,9 +55,7 @@ class _Seen(NamedTuple):
 
 
 def _run(conn: Connection, books: Books, progress: Progress, full: bool, accept: str | None) -> Reconciliation:
-    started_at = reconciliations.begin(conn, books.ledger)
-    if started_at is None:
-        raise errors.AlreadyRunning(ledger=books.name, **_running(conn, books))
+    started_at = reconciliations.begin(conn, reconciliations.of_books(books.ledger), f"ledger '{books.name}'")
     scopes.everything(books.ledger).settle(conn)
     verified = {} if accept is not None else digests.stored(conn, books.ledger)
     moved = checkpoints.moved(conn, books.ledger)
@@ -79,8 +76,9 @@ def _run(conn: Connection, books: Books, progress: Progress, full: bool, accept:
         "transactions": seen.looked_at["transactions"].rows,
         "entries": seen.looked_at["entries"].rows,
     }
-    run_id = reconciliations.record(conn, books.ledger, books.actor, mode, started_at, checked, seen.findings)
-    result = Reconciliation(run_id, mode, checked, seen.findings)
+    run = reconciliations.Run(reconciliations.new_id(conn), mode, started_at, checked, seen.findings)
+    reconciliations.record(conn, books.ledger, books.actor, run)
+    result = Reconciliation(run.id, mode, checked, seen.findings)
     _log(conn, books, result, accept)
     return result
 
@@ -162,13 +160,6 @@ def _changed(
             which = digests.which(conn, ledger, part, before)
             findings.append(Finding("unchanged", which or part, "as it was verified", "changed since"))
     return findings
-
-
-def _running(conn: Connection, books: Books) -> dict[str, object]:
-    holder = reconciliations.running(conn, books.ledger)
-    if holder is None:
-        return {"who": "another session", "holder": None}
-    return {"who": holder.who, "holder": holder.details}
 
 
 def _log(conn: Connection, books: Books, result: Reconciliation, accept: str | None) -> None:

@@ -7,7 +7,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerctl.core.assignment import assign
+from ledgerctl.core.assignment import assign, assign_nearest
 
 Costs = list[list[float | None]]
 
@@ -44,5 +44,22 @@ def test_there_is_no_better_way(costs: Costs) -> None:
     assert _worth(costs, pairs) == _best(costs)
 
 
+@given(COSTS)
+def test_of_the_nearest_there_are_as_many_as_there_can_be(costs: Costs) -> None:
+    edges = [
+        (cost, row, column) for row, line in enumerate(costs) for column, cost in enumerate(line) if cost is not None
+    ]
+
+    pairs = assign_nearest(edges)
+
+    assert {(row, column) for row, column in pairs} <= {(row, column) for _, row, column in edges}
+    assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
+    assert _worth(costs, pairs)[0] == _best(costs)[0]
+
+
+def test_of_two_that_want_the_same_the_nearer_gets_it() -> None:
+    assert assign_nearest([(2.0, 0, 0), (1.0, 1, 0)]) == [(1, 0)]
+
+
 def test_nothing_is_assigned_to_nobody() -> None:
-    assert assign([]) == assign([[]]) == []
+    assert assign([]) == assign([[]]) == assign_nearest([]) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 
@@ -175,6 +176,28 @@ def test_both_sides_of_a_reversal_that_the_bank_shows_match_its_lines() -> None:
     entries = [item(1, 1, 500), item(2, 2, -500, reverses=1)]
 
     assert found([item(1, 1, 500), item(2, 3, -500)], entries) == [("date", (1,), (1,)), ("date", (2,), (2,))]
+
+
+@pytest.mark.parametrize(
+    ("line", "entry"),
+    [
+        (item(1, 1, 500, "INV-17"), item(1, 1, 500, "INV-17")),
+        (item(1, 1, 500), item(1, 1, 500)),
+        (item(1, 1, 500, text="albatross"), item(1, 20, 500, text="albatross")),
+    ],
+)
+def test_what_was_taken_apart_stays_apart_and_something_else_may_take_its_place(line: Item, entry: Item) -> None:
+    other = replace(entry, id=2)
+    terms = TERMS._replace(apart=frozenset({(line.id, entry.id)}))
+
+    assert match([line], [entry], terms) == []
+    assert [one[1:] for one in match([line], [entry, other], terms)] == [((1,), (2,))]
+
+
+def test_a_sum_that_was_taken_apart_stays_apart() -> None:
+    lines, entries = [item(1, 1, 300017), item(2, 2, 200011)], [item(1, 1, 500028)]
+
+    assert match(lines, entries, TERMS._replace(apart=frozenset({(2, 1)}))) == []
 
 
 ITEMS = st.lists(

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from ledgerctl import errors
+from ledgerctl.core.findings import Finding
 from ledgerctl.core.model import Kind, Leg, Side
 from ledgerctl.core.requesting import request
 from ledgerctl.db import checks, digests, reports
-from ledgerctl.db.checks import Finding
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments, reconciling

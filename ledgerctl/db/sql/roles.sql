@@ -49,6 +49,12 @@ ALTER TABLE transaction_entries OWNER TO ledger_owner;
 ALTER TABLE reconciliations OWNER TO ledger_owner;
 ALTER TABLE reconciliation_checkpoints OWNER TO ledger_owner;
 ALTER TABLE reconciliation_digests OWNER TO ledger_owner;
+ALTER TABLE bank_accounts OWNER TO ledger_owner;
+ALTER TABLE bank_statements OWNER TO ledger_owner;
+ALTER TABLE bank_lines OWNER TO ledger_owner;
+ALTER TABLE bank_matches OWNER TO ledger_owner;
+ALTER TABLE bank_match_lines OWNER TO ledger_owner;
+ALTER TABLE bank_match_entries OWNER TO ledger_owner;
 ALTER TABLE audit_logs OWNER TO ledger_owner;
 ALTER TABLE alembic_version OWNER TO ledger_owner;
 ALTER VIEW account_balances OWNER TO ledger_owner;
@@ -69,19 +75,24 @@ REVOKE ALL ON FUNCTION refuse_change(), check_entries(), check_standings(), chec
 -- Posts, and changes of an account nothing but where it stands and whether it is open. Never deletes.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_app;
 GRANT INSERT ON ledgers, currencies, accounts, imports, transactions, transaction_entries, reconciliations,
-                reconciliation_checkpoints, reconciliation_digests, audit_logs
+                reconciliation_checkpoints, reconciliation_digests, bank_accounts, bank_statements, bank_lines,
+                bank_matches, bank_match_lines, bank_match_entries, audit_logs
       TO ledger_app;
+GRANT USAGE ON SEQUENCE reconciliations_id_seq TO ledger_app; -- a run's number is taken before the run is recorded
 GRANT UPDATE (status, balance, seq, last_posted_at) ON accounts TO ledger_app;
 GRANT UPDATE (status, rows, decided, posted, replayed, rejected, totals, rejects_file, finished_at, reversed_at)
       ON imports TO ledger_app;
 GRANT UPDATE (seq, balance, verified_at) ON reconciliation_checkpoints TO ledger_app;
 GRANT UPDATE (rows, total, weighted) ON reconciliation_digests TO ledger_app;
+GRANT UPDATE (undone_at) ON bank_matches TO ledger_app;
+GRANT UPDATE (undone) ON bank_match_lines, bank_match_entries TO ledger_app;
 
 -- Looks at the books.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_ro;
 
 -- Looks at who did what, not at what people wrote about their payments.
-GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints, audit_logs TO ledger_auditor;
+GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints, bank_matches,
+                bank_match_lines, bank_match_entries, audit_logs TO ledger_auditor;
 
 -- Counts.
 GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints TO ledger_metrics;

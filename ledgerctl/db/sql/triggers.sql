@@ -21,18 +21,21 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['transactions', 'transaction_entries', 'audit_logs', 'reconciliations'] LOOP
+    FOREACH name IN ARRAY ARRAY['transactions', 'transaction_entries', 'audit_logs', 'reconciliations',
+                                'bank_statements', 'bank_lines'] LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION refuse_change()',
                        name || '_append_only', name);
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER %I', name, name || '_append_only');
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['ledgers', 'accounts', 'imports'] LOOP
+    FOREACH name IN ARRAY ARRAY['ledgers', 'accounts', 'imports', 'bank_accounts', 'bank_matches', 'bank_match_lines',
+                                'bank_match_entries'] LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE DELETE ON %I FOR EACH ROW EXECUTE FUNCTION refuse_change()',
                        name || '_keep', name);
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER %I', name, name || '_keep');
     END LOOP;
     FOREACH name IN ARRAY ARRAY['transactions', 'transaction_entries', 'audit_logs', 'reconciliations',
-                                'ledgers', 'accounts', 'imports'] LOOP
+                                'bank_statements', 'bank_lines', 'ledgers', 'accounts', 'imports', 'bank_accounts',
+                                'bank_matches', 'bank_match_lines', 'bank_match_entries'] LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()',
                        name || '_no_truncate', name);
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER %I', name, name || '_no_truncate');

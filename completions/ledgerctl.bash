@@ -23,7 +23,7 @@ _ledgerctl_options() {
         'reverse') echo '--idempotency-key -i --amount --reason --dry-run -n --yes -y --confirm' ;;
         'resolve') echo '--post --drop --yes -y --confirm' ;;
         'import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines --explain --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
-        'reconcile') echo '--full --accept --skip-if-locked' ;;
+        'reconcile') echo '--full --accept --skip-if-locked --pushgateway --metrics-textfile' ;;
         'doctor') echo '--strict' ;;
         'db roles') echo '--print' ;;
         'currency add') echo '--exponent' ;;
@@ -74,7 +74,7 @@ _ledgerctl() {
         word=${COMP_WORDS[place]}
         if [ -n "$skip" ]; then skip=''; continue; fi
         case $word in
-            --accept|--actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) skip=1 ;;
+            --accept|--actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) skip=1 ;;
             -*) ;;
             *) [[ " $(_ledgerctl_commands "$path") " == *" $word "* ]] && path="${path:+$path }$word" ;;
         esac
@@ -85,7 +85,7 @@ _ledgerctl() {
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
         --type) COMPREPLY=($(compgen -W 'asset liability equity income expense' -- "$current")); return ;;
         --config|--out|--keep) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --accept|--actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--min-balance|--name|--out|--output|--profile|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) return ;;
+        --accept|--actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) return ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$(_ledgerctl_options "$path")" -- "$current"))

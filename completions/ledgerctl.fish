@@ -102,6 +102,8 @@ complete -c ledgerctl -n '__ledgerctl_at import' -F
 complete -c ledgerctl -n '__ledgerctl_at reconcile' -l full -d 'Go through everything again, not only what is new.'
 complete -c ledgerctl -n '__ledgerctl_at reconcile' -l accept -r -d 'Check everything and take it as it is, after a repair by hand.'
 complete -c ledgerctl -n '__ledgerctl_at reconcile' -l skip-if-locked -d 'Exit 0, not 75, when a run is under way already.'
+complete -c ledgerctl -n '__ledgerctl_at reconcile' -l pushgateway -r -d 'Push the metrics of this run to a Prometheus Pushgateway.'
+complete -c ledgerctl -n '__ledgerctl_at reconcile' -l metrics-textfile -r -d 'Write them to this .prom file, for node_exporter'\''s textfile collector.'
 complete -c ledgerctl -n '__ledgerctl_at doctor' -l strict -d 'Exit 6 for a warning, too.'
 complete -c ledgerctl -n '__ledgerctl_at help' -a 'exit-codes environment formats idempotency csv'
 complete -c ledgerctl -n '__ledgerctl_at completion' -a 'bash zsh fish'

@@ -7,6 +7,7 @@ which wins over the default. One file is read: `--config`, else `./ledgerctl.tom
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -61,6 +62,14 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    pushgateway: str = ""
+    """An http or https URL; a user and a password in it are sent as such. Empty: nothing is pushed."""
+    textfile: str = ""
+    """A file for node_exporter's textfile collector. Empty: none is written."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImportMap:
     """How the files of one sender are read; `map` and `set` are fields by name, as --map and --set take them."""
 
@@ -79,15 +88,17 @@ class Settings:
     ledger: Ledger = Ledger()
     output: Output = Output()
     state: State = State()
+    metrics: Metrics = Metrics()
     protected: bool = False
     """Of a profile: dangerous commands then ask for its name."""
 
 
-_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[State]] = {
+_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[State] | type[Metrics]] = {
     "database": Database,
     "ledger": Ledger,
     "output": Output,
     "state": State,
+    "metrics": Metrics,
 }
 
 
@@ -125,11 +136,19 @@ class Configuration:
             raise BadConfig(detail="there is no home directory to keep requests in", hint="set [state] directory")
         return Path(named or f"{home}/.local/state") / "ledgerctl"
 
+    @property
+    def metrics_textfile(self) -> Path | None:
+        """The file of `metrics.textfile`; a relative one is relative to the file that says it."""
+        named = self.settings.metrics.textfile
+        return self._start("metrics.textfile") / named if named else None
+
     def _resolved(self, name: str, directory: str) -> Path:
-        """A relative directory is relative to the file that says it."""
+        return (self._start(name) / directory).resolve()
+
+    def _start(self, name: str) -> Path:
+        """What a relative path is relative to: the directory of the file that says it, else the working directory."""
         from_file = self.file is not None and self.origins.get(name, "").startswith(str(self.file))
-        start = self.file.parent if from_file and self.file is not None else Path.cwd()
-        return (start / directory).resolve()
+        return self.file.parent if from_file and self.file is not None else Path()
 
 
 def load(
@@ -155,6 +174,19 @@ def load(
     maps, origins_of_maps = _maps([(origin, layer.get("import", {})) for origin, layer in layers])
     settings, origins = _merge(layers)
     return Configuration(settings, found, profile, tuple(profiles), {**origins, **origins_of_maps}, maps)
+
+
+def of_environment() -> Configuration:
+    """What the environment says of the ledger and of metrics, so that a configuration that is wrong is told of."""
+    texts = {section: keys for section, keys in _environment().items() if section in ("ledger", "metrics")}
+    settings, origins = _merge([("environment", texts)])
+    return Configuration(settings, None, "", (), origins)
+
+
+def without_login(url: str) -> str:
+    """A web address as it may be shown: nothing is left of a user and a password in it, nor of a query."""
+    hidden = re.sub(r"^(\w+://)?.*@", r"\1***@", url, flags=re.DOTALL)
+    return re.sub(r"[?#].*", "?***", hidden, flags=re.DOTALL)
 
 
 def write(file: Path, url: str) -> None:
@@ -220,6 +252,7 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
         Ledger(**values["ledger"]),
         Output(**values["output"]),
         State(**values["state"]),
+        Metrics(**values["metrics"]),
         protected,
     )
     return settings, origins

@@ -404,6 +404,13 @@ class MatchNotFound(LedgerError):
     hint = "ledgerctl reconcile show RUN lists the matches of a run"
 
 
+class DeadlinePassed(LedgerError):
+    code = "DEADLINE_PASSED"
+    exit_code = Exit.UNAVAILABLE
+    message = "not done within {seconds} s: nothing was checked to its end, and nothing has changed"
+    hint = "give it longer with --deadline, or find out what holds it up: ledgerctl doctor"
+
+
 class Unhealthy(LedgerError):
     """What `doctor` found; each finding stands in its answer with its remedy."""
 

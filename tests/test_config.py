@@ -12,7 +12,13 @@ from ledgerctl import config
 from ledgerctl.errors import BadConfig, NotConfigured
 
 EXAMPLE = Path(__file__).parent.parent / "ledgerctl.toml.example"
-SECTIONS = {"database": config.Database, "ledger": config.Ledger, "output": config.Output, "state": config.State}
+SECTIONS = {
+    "database": config.Database,
+    "ledger": config.Ledger,
+    "output": config.Output,
+    "state": config.State,
+    "metrics": config.Metrics,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +140,35 @@ def test_a_relative_embedded_directory_is_beside_the_file_that_says_it(
 
     monkeypatch.setenv("LEDGERCTL_DATABASE_URL", "embedded:data")
     assert config.load(file).embedded_directory == tmp_path / "data"
+
+
+def test_a_relative_textfile_is_beside_the_file_that_says_it_or_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    file = place / "ledgerctl.toml"
+    file.write_text('[metrics]\ntextfile = "job.prom"\n')
+
+    assert config.load(file).metrics_textfile == place / "job.prom"
+    assert config.load().metrics_textfile is None
+
+    monkeypatch.setenv("LEDGERCTL_METRICS_TEXTFILE", "job.prom")
+    assert config.load(file).metrics_textfile == Path("job.prom")
+
+
+def test_a_configuration_that_is_wrong_leaves_what_the_environment_says_of_metrics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGERCTL_METRICS_PUSHGATEWAY", "http://127.0.0.1:9091")
+    monkeypatch.setenv("LEDGERCTL_LEDGER_NAME", "shop")
+    monkeypatch.setenv("LEDGERCTL_DATABASE_LOCK_TIMEOUT_MS", "soon")
+    with pytest.raises(BadConfig):
+        config.load()
+
+    settings = config.of_environment().settings
+
+    assert (settings.metrics.pushgateway, settings.ledger.name) == ("http://127.0.0.1:9091", "shop")
 
 
 def test_a_new_file_is_its_owners_alone_and_never_replaces_one(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "pending": {"core", "formats", "errors"},
     "services": {"services", "db", "core", "config", "errors", "ids"},
     "formats": {"formats", "core", "ids", "errors"},
-    "cli": {"cli", "pending", "services", "db", "core", "formats", "config", "errors", "ids", "__init__"},
+    "metrics": {"config"},
+    "cli": {"cli", "pending", "metrics", "services", "db", "core", "formats", "config", "errors", "ids", "__init__"},
     "__main__": {"cli", "__init__"},
     "__init__": set(),
 }
@@ -34,6 +35,7 @@ OF_ONE_ROOM = {
     "rich": {"cli/progress.py"},
     "sqlalchemy": {"db/schema.py", "db/migrate.py"},
     "alembic": {"db/migrate.py"},
+    "prometheus_client": {"metrics"},
     "psycopg": {"db", "services/books.py", "services/setup.py"},
     "decimal": {
         "core",
@@ -47,7 +49,17 @@ OF_ONE_ROOM = {
     },
 }
 STANDARD_ONLY = ("core", "errors", "ids")
-HEAVY = {"psycopg", "sqlalchemy", "alembic", "rich", "pydantic", "pydantic_settings", "redis", "asyncio"}
+HEAVY = {
+    "psycopg",
+    "sqlalchemy",
+    "alembic",
+    "rich",
+    "pydantic",
+    "pydantic_settings",
+    "redis",
+    "asyncio",
+    "prometheus_client",
+}
 
 
 def _room(path: Path) -> str:
@@ -108,6 +120,20 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     assert not loaded & HEAVY
 
 
+def test_metrics_are_loaded_by_jobs_only_and_there_only_when_they_are_asked_for() -> None:
+    """tests/cli/test_jobs.py sees a command load them."""
+    users = [path.name for path in SOURCES if "ledgerctl.metrics" in _imported(path)]
+    modules = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in (PACKAGE / "cli").glob("*.py")
+    ]
+
+    loaded = _loaded("".join(f"import {name}\n" for name in modules))
+
+    assert users == ["jobs.py"]
+    assert "typer" in loaded
+    assert "prometheus_client" not in loaded
+
+
 @pytest.mark.parametrize(
     "modules",
     [
@@ -123,4 +149,4 @@ def test_no_runtime_path_loads_what_only_migrations_need(modules: str) -> None:
     loaded = _loaded(f"import ledgerctl.{modules}")
 
     assert "psycopg" in loaded
-    assert not loaded & {"sqlalchemy", "alembic", "rich"}
+    assert not loaded & {"sqlalchemy", "alembic", "rich", "prometheus_client"}

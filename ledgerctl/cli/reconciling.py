@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from ledgerctl.cli import output, reconciled
 from ledgerctl.cli.invocation import Context
+from ledgerctl.cli.jobs import Deadline, MetricsTextfile, Pushgateway, Told, deadline_of, job
 from ledgerctl.errors import AlreadyRunning, BadUsage, DifferencesFound, Exit
 
 if TYPE_CHECKING:
     from ledgerctl.cli.invocation import Invocation
-    from ledgerctl.services.bank_reconciling import Compared
+    from ledgerctl.cli.jobs import JobName
     from ledgerctl.services.bank_statements import Delivery
 
 COLUMNS = ("check", "subject", "expected", "found")
@@ -57,6 +58,9 @@ def reconcile(
     skip_if_locked: Annotated[
         bool, typer.Option("--skip-if-locked", help="Exit 0, not 75, when a run is under way already.")
     ] = False,
+    deadline: Deadline = None,
+    pushgateway: Pushgateway = "",
+    metrics_textfile: MetricsTextfile = "",
 ) -> None:
     """Check the books against themselves, in one snapshot. Silent in cron when all is well; exit 6 when it is not.
 
@@ -69,27 +73,49 @@ def reconcile(
     if context.invoked_subcommand is not None:
         _require_alone(context)
         return
-    of_statement = {"--statement": statement, "--format": format_, "--map-name": map_name,
-                    "--bank-account": bank_account, "--window": window}  # fmt: skip
-    given = [name for name, value in of_statement.items() if value not in ("", None)]
-    if given and not account:
-        raise BadUsage(detail=f"{given[0]} needs --account CODE")
-    if account and full:
-        raise BadUsage(detail="--full is for the books; --account compares one account with its bank")
+    asked = _Asked(full, account, statement, format_, map_name, bank_account, window, accept, skip_if_locked)
+    name: JobName = "reconcile_statement" if account else "reconcile"
+    with job(context.obj, name, pushgateway, metrics_textfile) as told, deadline_of(deadline):
+        _reconcile(context.obj, asked, told)
 
+
+class _Asked(NamedTuple):
+    """The options that say what is compared with what."""
+
+    full: bool
+    account: str
+    statement: str
+    format: str
+    map_name: str
+    bank_account: str
+    window: int | None
+    accept: str
+    skip_if_locked: bool
+
+    def require_sense(self) -> None:
+        for option in ("statement", "format", "map_name", "bank_account", "window"):
+            if getattr(self, option) not in ("", None) and not self.account:
+                raise BadUsage(detail=f"--{option.replace('_', '-')} needs --account CODE")
+        if self.account and self.full:
+            raise BadUsage(detail="--full is for the books; --account compares one account with its bank")
+
+
+def _reconcile(invocation: Invocation, asked: _Asked, told: Told) -> None:
     from ledgerctl.core.texts import plain_text
 
-    reason = plain_text("reason", accept) if accept else None
+    asked.require_sense()
+    reason = plain_text("reason", asked.accept) if asked.accept else None
+    invocation.prepare((*COLUMNS, "run_id"))
     try:
-        if not account:
-            _books(context.obj, full=full, accept=reason)
-            return
-        delivery = _delivery(context.obj, statement, format_, map_name, bank_account, reason)
-        _account(context.obj, account, delivery, window)
+        if asked.account:
+            _account(invocation, asked, reason, told)
+        else:
+            _books(invocation, told, full=asked.full, accept=reason)
     except AlreadyRunning as running:
-        if not skip_if_locked:
+        if not asked.skip_if_locked:
             raise
-        context.obj.note(f"{running}; skipped")
+        told.skipped = True
+        invocation.note(f"{running}; skipped")
 
 
 def _require_alone(context: Context) -> None:
@@ -102,77 +128,73 @@ def _require_alone(context: Context) -> None:
             )
 
 
-def _books(invocation: Invocation, *, full: bool, accept: str | None) -> None:
+def _books(invocation: Invocation, told: Told, *, full: bool, accept: str | None) -> None:
     from ledgerctl.cli.progress import bar
     from ledgerctl.services import reconciling
 
-    invocation.prepare((*COLUMNS, "run_id"))
     with bar(invocation, "reconcile", "findings") as progress:
         result = reconciling.run(invocation.books, progress, full=full, accept=accept)
-    findings = [finding._asdict() for finding in result.findings]
+    told.findings = len(result.findings)
     answer = {
         "run_id": str(result.id),
         "status": result.status,
         "mode": result.mode,
         "checked": result.checked,
-        "findings": findings,
+        "findings": [finding._asdict() for finding in result.findings],
     }
-    if findings or _asked(invocation):
-        counts = ", ".join(f"{count:,} {noun}" for noun, count in result.checked.items())
-        invocation.show(answer, COLUMNS, rows=findings, head=f"{result.status}: {counts} checked ({result.mode})")
-    if findings:
-        raise DifferencesFound(what="the books do not agree with themselves", findings=len(findings))
+    different = DifferencesFound(what="the books do not agree with themselves", findings=len(result.findings))
+    _answer(invocation, answer, different)
 
 
-def _delivery(
-    invocation: Invocation, file: str, format_: str, map_name: str, bank_account: str, accept: str | None
-) -> Delivery | None:
-    if not file:
-        return None
-    from ledgerctl.formats import records, statements
-    from ledgerctl.services.bank_statements import Delivery
-
-    maps = invocation.configuration.statement_maps
-    if map_name and map_name not in maps:
-        known = f"; there are: {', '.join(maps)}" if maps else ""
-        raise BadUsage(detail=f"the configuration has no [statement.maps.{map_name}]{known}")
-    source = records.open_input(file)
-    read = statements.read(source, format_ or None, maps.get(map_name))
-    return Delivery(source.name, read, bank_account, accept)
-
-
-def _account(invocation: Invocation, code: str, delivery: Delivery | None, window: int | None) -> None:
+def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: Told) -> None:
+    from ledgerctl.db import bank_reports
     from ledgerctl.services import bank_reconciling
 
-    invocation.prepare((*COLUMNS, "run_id"))
-    days = bank_reconciling.WINDOW_DAYS if window is None else window
-    result = bank_reconciling.run(invocation.books, code, delivery, days)
-    findings = [finding._asdict() for finding in result.findings]
+    delivery = _delivery(invocation, asked, accept) if asked.statement else None
+    days = bank_reconciling.WINDOW_DAYS if asked.window is None else asked.window
+    result = bank_reconciling.run(invocation.books, asked.account, delivery, days)
+    standing = invocation.read(bank_reports.standing)
+    told.findings, told.open_items, told.oldest_open_age_s = standing
+    if result.taken.known and not result.taken.statements:
+        invocation.note("this statement was read before; nothing of it was stored now")
     answer: dict[str, Any] = {
         "run_id": str(result.id),
         "status": result.status,
         "mode": "statement",
         "checked": result.checked,
-        "findings": findings,
+        "findings": [finding._asdict() for finding in result.findings],
         **bank_reconciling.detail_of(result),
     }
-    if findings or _asked(invocation):
-        invocation.show(answer, COLUMNS, rows=findings, head=reconciled.summary(answer))
-    _tell(invocation, result)
+    different = DifferencesFound(
+        what=f"account '{asked.account}' and its bank do not agree",
+        findings=len(result.findings),
+        hint=f"ledgerctl reconcile open --account {asked.account} lists what is open",
+    )
+    _answer(invocation, answer, different)
+
+
+def _delivery(invocation: Invocation, asked: _Asked, accept: str | None) -> Delivery:
+    from ledgerctl.formats import records, statements
+    from ledgerctl.services.bank_statements import Delivery
+
+    maps = invocation.configuration.statement_maps
+    if asked.map_name and asked.map_name not in maps:
+        known = ", ".join(sorted(maps)) or "none"
+        raise BadUsage(detail=f"there is no map '{asked.map_name}'; there are: {known}")
+    source = records.open_input(asked.statement)
+    read = statements.read(source, asked.format or None, maps.get(asked.map_name))
+    return Delivery(source.name, read, asked.bank_account, accept)
+
+
+def _answer(invocation: Invocation, answer: dict[str, Any], different: DifferencesFound) -> None:
+    """The answer if somebody reads it or asked for one, since cron mails whatever is printed; then the differences."""
+    findings = answer["findings"]
+    read = invocation.format or invocation.style.format != "table" or invocation.out or sys.stdout.isatty()
+    try:
+        if findings or read:
+            invocation.show(answer, COLUMNS, rows=findings, head=reconciled.summary(answer))
+    except output.AnswerLost:
+        if not findings:
+            raise  # and with findings, their exit code says more than that nobody could read them
     if findings:
-        raise DifferencesFound(
-            what=f"account '{code}' and its bank do not agree",
-            findings=len(findings),
-            hint=f"ledgerctl reconcile open --account {code} lists what is open; ledgerctl reconcile show {result.id}",
-        )
-
-
-def _tell(invocation: Invocation, result: Compared) -> None:
-    taken = result.taken
-    if taken.known and not taken.statements:
-        invocation.note("this statement was read before; nothing of it was stored now")
-
-
-def _asked(invocation: Invocation) -> bool:
-    """Whether somebody reads the answer, or asked for one: cron mails whatever is printed."""
-    return bool(invocation.format or invocation.style.format != "table" or invocation.out or sys.stdout.isatty())
+        raise different

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ledgerctl import config as settings
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import Exit
+
+_HIDDEN = {"database.url": output.masked, "metrics.pushgateway": settings.without_login}
 
 config = typer.Typer(cls=Group, help="Look at the configuration.")
 
@@ -34,8 +37,8 @@ def show(
     for section, values in asdict(loaded.settings).items():
         for key, value in values.items() if isinstance(values, dict) else [("", values)]:
             name = f"{section}.{key}" if key else section
-            shown = output.masked(value) if name == "database.url" else value
-            rows.append({"setting": name, "value": shown, "origin": loaded.origins.get(name, "default")})
+            hidden = _HIDDEN.get(name, lambda text: text)
+            rows.append({"setting": name, "value": hidden(value), "origin": loaded.origins.get(name, "default")})
     for name, one in loaded.maps.items():
         for key, value in asdict(one).items():
             setting = f"import.maps.{name}.{key}"

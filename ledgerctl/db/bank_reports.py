@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 from ledgerctl.db.connection import Connection
 
@@ -43,6 +43,31 @@ MATCHES = """
     WHERE m.ledger_id = %s AND m.reconciliation_id = %s
     ORDER BY m.id
 """
+# Of each account the last run, since one run looks at one account only.
+STANDING = """
+    SELECT coalesce(sum(jsonb_array_length(r.findings)), 0)::int AS findings,
+           coalesce(sum((r.detail->'open'->>'lines')::int + (r.detail->'open'->>'entries')::int), 0)::int AS open_items,
+           coalesce(extract(epoch FROM clock_timestamp() - min(r.detail->>'oldest_open_on')::date), 0)::float
+               AS oldest_open_age_s
+    FROM bank_accounts b
+    CROSS JOIN LATERAL (SELECT x.findings, x.detail FROM reconciliations x
+                        WHERE x.ledger_id = b.ledger_id AND x.account_id = b.account_id
+                        ORDER BY x.id DESC LIMIT 1) r
+    WHERE b.ledger_id = %s
+"""
+
+
+class Standing(NamedTuple):
+    """Of all accounts that are compared with their banks, as their last runs left them; the age is in seconds."""
+
+    findings: int
+    open_items: int
+    oldest_open_age_s: float
+
+
+def standing(conn: Connection, ledger: int) -> Standing:
+    [found] = conn.cursor(row_factory=class_row(Standing)).execute(STANDING, [ledger]).fetchall()
+    return found
 
 
 def runs(

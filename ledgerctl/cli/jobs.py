@@ -1,0 +1,153 @@
+"""What a scheduled command leaves for monitoring, whatever way it ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ledgerctl.cli import output
+from ledgerctl.cli.invocation import Invocation
+from ledgerctl.errors import BadUsage, DeadlinePassed, Exit, LedgerError
+
+JobName = Literal["reconcile", "reconcile_statement"]
+"""Of the `job` label, after ledgerctl_: a gateway never forgets a name, so there are few."""
+
+Pushgateway = Annotated[
+    str, typer.Option(metavar="URL", help="Push the metrics of this run to a Prometheus Pushgateway.")
+]
+MetricsTextfile = Annotated[
+    str, typer.Option(metavar="PATH", help="Write them to this .prom file, for node_exporter's textfile collector.")
+]
+
+
+Deadline = Annotated[
+    float | None,
+    typer.Option(min=0.001, metavar="SECONDS", help="Give up after so long, exit 69: what is not done is undone."),
+]
+
+_EXITS: dict[type[BaseException], int] = {
+    KeyboardInterrupt: Exit.INTERRUPTED,
+    BrokenPipeError: Exit.READER_GONE,
+    UnicodeEncodeError: Exit.USAGE,
+}
+
+
+@dataclass(slots=True)
+class Told:
+    """What a command says of its run while it works; what it never says is not reported."""
+
+    findings: int | None = None
+    open_items: int | None = None
+    oldest_open_age_s: float | None = None
+    skipped: bool = False
+    """Another run does the work, and reports it: this one reports nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    ledger: str
+    pushgateway: str
+    textfile: Path | None
+
+
+@contextmanager
+def job(invocation: Invocation, name: JobName, pushgateway: str, textfile: str) -> Iterator[Told]:
+    """Report the run once, when its work is over, to where the options or the settings say; an error goes on its way.
+
+    BadUsage before any work for a file that nobody would collect. Nothing that happens to the report is an error.
+    """
+    places = _places(invocation, pushgateway, textfile)
+    told, started_at, exit_code = Told(), time.time(), int(Exit.DONE)
+    try:
+        _require_collected(places.textfile)
+        yield told
+    except BaseException as error:
+        exit_code = _exit_code(error, invocation)
+        raise
+    finally:
+        if not told.skipped and (places.pushgateway or places.textfile):
+            _report(f"ledgerctl_{name}", places, started_at, exit_code, told)
+
+
+@contextmanager
+def deadline_of(seconds: float | None) -> Iterator[None]:
+    """DeadlinePassed after so many seconds, whatever the body is doing; the statement it waits for is cancelled."""
+    if seconds is None:
+        yield
+        return
+    passed = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal passed
+        passed = True
+        raise KeyboardInterrupt  # which the driver knows: it cancels what the server is doing
+
+    former = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if passed:
+            raise DeadlinePassed(seconds=f"{seconds:g}") from None
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def _places(invocation: Invocation, pushgateway: str, textfile: str) -> _Places:
+    from ledgerctl import config
+
+    try:
+        found = invocation.configuration
+    except LedgerError:  # the command meets it again, and then it is reported
+        found = config.of_environment()
+    return _Places(
+        invocation.ledger or found.settings.ledger.name,
+        pushgateway or found.settings.metrics.pushgateway,
+        Path(textfile) if textfile else found.metrics_textfile,
+    )
+
+
+def _collected(textfile: Path | None) -> bool:
+    return textfile is None or textfile.name.endswith(".prom")
+
+
+def _require_collected(textfile: Path | None) -> None:
+    if not _collected(textfile):
+        raise BadUsage(detail=f"'{textfile}' does not end in .prom, so no collector would read it")
+
+
+def _report(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> None:
+    try:
+        problems = _problems(job, places, started_at, exit_code, told)
+    except Exception as error:  # even of a library that does not load: a run that did its work does not fail over this
+        problems = [f"the metrics of this run are lost: {error}"]
+    for problem in problems:
+        output.note(f"warning: {output.plain(problem)}")
+
+
+def _problems(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> list[str]:
+    from ledgerctl import metrics
+
+    result = metrics.JobResult(
+        job, places.ledger, started_at, time.time(), exit_code, told.findings, told.open_items, told.oldest_open_age_s
+    )
+    return metrics.report(result, places.pushgateway, places.textfile if _collected(places.textfile) else None)
+
+
+def _exit_code(error: BaseException, invocation: Invocation) -> int:
+    """What the process ends with once this error has left the command: see cli/app.py."""
+    if isinstance(error, output.AnswerLost):
+        return Exit.DONE if invocation.changes else Exit.READER_GONE
+    if isinstance(error, SystemExit):  # of SIGTERM
+        return error.code if isinstance(error.code, int) else Exit.BUG
+    known = (code for kind, code in _EXITS.items() if isinstance(error, kind))
+    return next(known, getattr(error, "exit_code", Exit.BUG))  # a LedgerError's, and those that Typer raises

@@ -25,8 +25,9 @@ VALUES = {
     "--output": ("table", "json", "jsonl", "csv"),
     "--color": ("auto", "always", "never"),
     "--type": tuple(AccountType),
+    "--format": ("csv", "mt940", "camt053", "ofx"),
 }
-FILES = ("--config", "--out", "--keep")
+FILES = ("--config", "--out", "--keep", "--statement", "--html", "--metrics-textfile")
 ARGUMENTS = {"file": "file", "code": "account", "codes": "account", "source": "account", "target": "account",
              "prefix": "account"}  # fmt: skip
 WORDS = {"help": tuple(TOPICS), "completion": ("bash", "zsh", "fish")}

@@ -82,7 +82,7 @@ class Root(Group):
         loaded = invocation is not None and "configuration" in vars(invocation)
         style = invocation.style if loaded else output.Style(format=ctx.meta["format"] or _format_of_environment())
         color = style.color if loaded or invocation is None else invocation.color or "auto"
-        _fail(failure, style.format, color)
+        _fail(failure, style.format, color, "" if invocation is None else invocation.job)
 
 
 app = typer.Typer(
@@ -253,6 +253,6 @@ def _unanswered(lost: output.AnswerLost, *, changed: bool) -> NoReturn:
     raise typer.Exit(Exit.DONE if changed else Exit.READER_GONE)
 
 
-def _fail(failure: LedgerError, format_: str, color: str = "auto") -> NoReturn:
-    output.complain(failure, format_, color)
+def _fail(failure: LedgerError, format_: str, color: str = "auto", job: str = "") -> NoReturn:
+    output.complain(failure, format_, color, job)
     raise typer.Exit(failure.exit_code)

@@ -57,6 +57,8 @@ class Invocation:
         self.request_id = str(uuid7())
         self.changes = False
         """Whether the command changes the books: its answer then comes after the commit."""
+        self.job = ""
+        """What a scheduled command does and for which ledger, for the last line that it leaves."""
 
     @cached_property
     def configuration(self) -> Configuration:

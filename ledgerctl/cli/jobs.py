@@ -64,6 +64,7 @@ def job(invocation: Invocation, name: JobName, pushgateway: str, textfile: str) 
     BadUsage before any work for a file that nobody would collect. Nothing that happens to the report is an error.
     """
     places = _places(invocation, pushgateway, textfile)
+    invocation.job = f"{invocation.command}, ledger '{places.ledger}'"
     told, started_at, exit_code = Told(), time.time(), int(Exit.DONE)
     try:
         _require_collected(places.textfile)

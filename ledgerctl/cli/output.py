@@ -92,8 +92,11 @@ def note(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one door to stderr
 
 
-def complain(error: LedgerError, format_: str, color: str = "auto") -> None:
-    """An error on stderr: three lines for people, one line of JSON for programs."""
+def complain(error: LedgerError, format_: str, color: str = "auto", job: str = "") -> None:
+    """An error on stderr: three lines for people, one line of JSON for programs.
+
+    Of a job, off a terminal, a last line says it all: what a mail of cron's or a journal is read from its end for.
+    """
     if format_ in ("json", "jsonl"):
         note(json.dumps(error.as_json(), ensure_ascii=False))
         return
@@ -102,6 +105,8 @@ def complain(error: LedgerError, format_: str, color: str = "auto") -> None:
     note(f"code: {error.code}")
     if error.advice:
         note(f"hint: {plain(error.advice)}")
+    if job and not sys.stderr.isatty():
+        note(f"ledgerctl {job}: {plain(str(error))} (exit {int(error.exit_code)})")
 
 
 def colored(stream: TextIO, color: str) -> bool:

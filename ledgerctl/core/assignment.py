@@ -14,10 +14,10 @@ _APART = 1e6
 
 
 def assign(costs: Sequence[Sequence[float | None]]) -> list[tuple[int, int]]:
-    """The best pairs of a row and a column, by rows. `costs` are each row's with each column, small; None is never.
+    """The best pairs of a row and a column, by rows. A cost is small, or None for a pair that cannot be.
 
-    """The best pairs of a row and a column, by rows. `costs` are small, each row's with each column; None is never.
-    grows with the third power of the number of rows.
+    Shortest augmenting paths with potentials, row by row (Kuhn 1955; Jonker and Volgenant, Computing 38, 1987). The
+    time grows with the third power of the number of rows.
     """
     if not costs or not costs[0]:
         return []

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -154,7 +155,7 @@ class Records:
             raise self._bad("it begins with a blank line where the header should be")
         if any(not name.strip() for name in header):
             raise self._bad("its header has a column without a name")
-        twice = sorted({name for name in header if header.count(name) > 1})
+        twice = sorted(name for name, times in Counter(header).items() if times > 1)
         if twice:
             raise self._bad(f"its header names '{shown(twice[0])}' twice")
         self.record = 0

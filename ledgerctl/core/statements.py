@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import reduce
+
+from ledgerctl.core.money import EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Statement:
 
     @property
     def difference(self) -> Decimal:
-        """Closing balance less opening balance and lines; zero where the bank gave one of them only."""
+        """Closing balance less opening balance and lines; zero where the bank gave one of them only. Exact."""
         if self.opening is None or self.closing is None:
             return Decimal(0)
-        return self.closing.amount - self.opening.amount - sum(line.amount for line in self.lines)
+        led_to = reduce(EXACT.add, (line.amount for line in self.lines), self.opening.amount)
+        return EXACT.subtract(self.closing.amount, led_to)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from ledgerctl.errors import BadConfig, NotConfigured
 
@@ -83,6 +83,23 @@ class ImportMap:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementMap:
+    """How statements in CSV of one bank or provider are read; `formats/statement_csv.py` has the fields of `map`."""
+
+    delimiter: str = ","
+    decimal: str = _choice(".", ",")
+    encoding: str = "utf-8"
+    date: str = ""
+    skip_lines: int = _number(0, least=0)
+    fee_sign: str = _choice("added", "subtracted")
+    """Whether gross plus fee is what is left (fees are negative numbers), or gross less fee."""
+    map: Mapping[str, str] = field(default_factory=dict)
+    set: Mapping[str, str] = field(default_factory=dict)
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By column, the values of the rows that are read; the others are left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     database: Database = Database()
     ledger: Ledger = Ledger()
@@ -92,6 +109,8 @@ class Settings:
     protected: bool = False
     """Of a profile: dangerous commands then ask for its name."""
 
+
+OneMap = TypeVar("OneMap", ImportMap, StatementMap)
 
 _SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[State] | type[Metrics]] = {
     "database": Database,
@@ -113,6 +132,8 @@ class Configuration:
     origins: Mapping[str, str]
     maps: Mapping[str, ImportMap] = field(default_factory=dict)
     """`[import.maps.NAME]` by name."""
+    statement_maps: Mapping[str, StatementMap] = field(default_factory=dict)
+    """`[statement.maps.NAME]` by name."""
 
     def require_database(self) -> None:
         """NotConfigured when nothing says where the books are: a lost configuration must not open a fresh ledger."""
@@ -171,9 +192,11 @@ def load(
     if profile:
         layers.append((f"{found} [profiles.{profile}]", profiles[profile]))
     layers += [("environment", _environment()), ("flag", flags or {})]
-    maps, origins_of_maps = _maps([(origin, layer.get("import", {})) for origin, layer in layers])
+    maps, origins_of_maps = _maps("import", ImportMap, layers)
+    statement_maps, origins_of_statement_maps = _maps("statement", StatementMap, layers)
     settings, origins = _merge(layers)
-    return Configuration(settings, found, profile, tuple(profiles), {**origins, **origins_of_maps}, maps)
+    origins |= origins_of_maps | origins_of_statement_maps
+    return Configuration(settings, found, profile, tuple(profiles), origins, maps, statement_maps)
 
 
 def of_environment() -> Configuration:
@@ -234,7 +257,7 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
     origins: dict[str, str] = {}
     for origin, layer in layers:
         for section, content in layer.items():
-            if section == "import":
+            if section in ("import", "statement"):
                 continue  # see _maps
             if section == "protected" and isinstance(content, bool):
                 protected, origins[section] = content, origin
@@ -258,33 +281,51 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
     return settings, origins
 
 
-def _maps(layers: Sequence[tuple[str, Any]]) -> tuple[dict[str, ImportMap], dict[str, str]]:
+def _maps(
+    section: str, kind: type[OneMap], layers: Sequence[tuple[str, Mapping[str, Any]]]
+) -> tuple[dict[str, OneMap], dict[str, str]]:
     """The maps of all layers by name; one of a later layer takes the place of an earlier one's."""
-    maps: dict[str, ImportMap] = {}
+    maps: dict[str, OneMap] = {}
     origins: dict[str, str] = {}
-    for origin, content in layers:
+    for origin, layer in layers:
+        content = layer.get(section, {})
         tables = content.get("maps", {}) if isinstance(content, Mapping) and not content.keys() - {"maps"} else None
         if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-            raise BadConfig(detail=f"import holds nothing but tables [import.maps.NAME] ({origin})")
+            raise BadConfig(detail=f"{section} holds nothing but tables [{section}.maps.NAME] ({origin})")
         for name, table in tables.items():
-            maps[name] = _import_map(f"import.maps.{name}", table, origin)
-            origins |= {f"import.maps.{name}.{key}": origin for key in table}
+            maps[name] = _map(f"{section}.maps.{name}", kind, table, origin)
+            origins |= {f"{section}.maps.{name}.{key}": origin for key in table}
     return maps, origins
 
 
-def _import_map(name: str, table: Mapping[str, Any], origin: str) -> ImportMap:
-    known = {one.name: one for one in fields(ImportMap)}
+def _map(name: str, kind: type[OneMap], table: Mapping[str, Any], origin: str) -> OneMap:
+    known = {one.name: one for one in fields(kind)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
             raise BadConfig(detail=f"there is no setting '{name}.{key}' ({origin})")
-        if key not in ("map", "set"):
+        if key not in _TABLES:
             values[key] = _checked(f"{name}.{key}", known[key], value, origin)
-        elif isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values()):
+        elif isinstance(value, Mapping) and all(map(_TABLES[key].holds, value.values())):
             values[key] = dict(value)
         else:
-            raise BadConfig(detail=f"{name}.{key} must be a table of texts by field ({origin})")
-    return ImportMap(**values)
+            raise BadConfig(detail=f"{name}.{key} must be a table of {_TABLES[key].words} ({origin})")
+    return kind(**values)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+class _Table(NamedTuple):
+    """What a table of a map may hold by its keys, and how that is said."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+_TEXTS_BY_FIELD = _Table(lambda value: isinstance(value, str), "texts by field")
+_TABLES = {"map": _TEXTS_BY_FIELD, "set": _TEXTS_BY_FIELD, "only": _Table(_is_texts, "lists of texts by column")}
 
 
 def _checked(name: str, known: Field[Any], value: Any, origin: str) -> Any:

@@ -37,9 +37,11 @@ def test_the_example_explains_every_setting_with_its_default(tmp_path: Path) -> 
     loaded = config.load(file)
 
     named = {name for name in loaded.origins if name != "protected"}
-    of_map = {f"import.maps.bank.{one.name}" for one in fields(config.ImportMap)}
-    assert named == of_map | {f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind)}
+    of_maps = {f"import.maps.bank.{one.name}" for one in fields(config.ImportMap)}
+    of_maps |= {f"statement.maps.wallet.{one.name}" for one in fields(config.StatementMap)}
+    assert named == of_maps | {f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind)}
     assert replace(loaded.maps["bank"], map={}, set={}) == config.ImportMap()
+    assert replace(loaded.statement_maps["wallet"], map={}, set={}, only={}) == config.StatementMap()
     for section, kind in SECTIONS.items():
         for one in fields(kind):
             if (section, one.name) not in (("database", "url"), ("ledger", "actor")):
@@ -102,6 +104,15 @@ def test_text_of_the_environment_is_read_in_the_type_of_the_setting(monkeypatch:
         ("[import.maps.bank]\ndecimal = ';'\n", "import.maps.bank.decimal"),
         ("[import.maps.bank]\nmap = 'from=x'\n", "import.maps.bank.map"),
         ("[import.maps.bank.set]\ncurrency = 1\n", "import.maps.bank.set"),
+        ("[statement]\nfile = 1\n", "statement holds nothing but tables [statement.maps.NAME]"),
+        ("[statement.maps.bank]\nseparator = ';'\n", "statement.maps.bank.separator"),
+        (
+            "[statement.maps.bank]\nfee_sign = 'minus'\n",
+            "statement.maps.bank.fee_sign must be one of added, subtracted",
+        ),
+        ("[statement.maps.bank]\nmap = 'date'\n", "statement.maps.bank.map must be a table of texts by field"),
+        ("[statement.maps.bank.only]\nstate = 'DONE'\n", "statement.maps.bank.only must be a table of lists of texts"),
+        ("[statement.maps.bank.only]\nstate = [1]\n", "statement.maps.bank.only must be a table of lists of texts"),
         ("[database\n", "books.toml"),
     ],
 )
@@ -193,3 +204,17 @@ def test_a_profile_may_have_maps_of_its_own(tmp_path: Path) -> None:
         "a": config.ImportMap("|", map={"from": "payer"}),
         "b": config.ImportMap(date="%Y"),
     }
+
+
+def test_a_statement_map_is_read_whole_and_a_profile_may_have_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "books.toml"
+    file.write_text(
+        "[statement.maps.a]\nfee_sign = 'subtracted'\n[statement.maps.a.map]\ndate = 'Day'\n"
+        "[statement.maps.a.only]\nState = ['DONE', 'BACK']\n[profiles.p.statement.maps.a]\nskip_lines = 2\n"
+    )
+
+    assert config.load(file).statement_maps == {
+        "a": config.StatementMap(fee_sign="subtracted", map={"date": "Day"}, only={"State": ["DONE", "BACK"]})
+    }
+    assert config.load(file, "p").statement_maps == {"a": config.StatementMap(skip_lines=2)}
+    assert config.load(file).maps == {}

@@ -39,11 +39,12 @@ def show(
             name = f"{section}.{key}" if key else section
             hidden = _HIDDEN.get(name, lambda text: text)
             rows.append({"setting": name, "value": hidden(value), "origin": loaded.origins.get(name, "default")})
-    for name, one in loaded.maps.items():
-        for key, value in asdict(one).items():
-            setting = f"import.maps.{name}.{key}"
-            if setting in loaded.origins:
-                rows.append({"setting": setting, "value": value, "origin": loaded.origins[setting]})
+    for section, maps in (("import", loaded.maps), ("statement", loaded.statement_maps)):
+        for name, one in maps.items():
+            for key, value in asdict(one).items():
+                setting = f"{section}.maps.{name}.{key}"
+                if setting in loaded.origins:
+                    rows.append({"setting": setting, "value": value, "origin": loaded.origins[setting]})
     rows.append({"setting": "profile", "value": loaded.profile, "origin": f"of {', '.join(loaded.profiles) or 'none'}"})
     columns = ("setting", "value", "origin") if origin else ("setting", "value")
     context.obj.show([{name: row[name] for name in columns} for row in rows], columns)

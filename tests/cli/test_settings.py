@@ -211,3 +211,15 @@ def test_a_setting_that_is_empty_on_the_command_line_is_refused(in_process: Comm
 
     for option in ("--config", "--profile", "--ledger"):
         assert in_process(option, "", "config", "show").code in (Exit.USAGE, Exit.BAD_CONFIG)
+
+
+def test_what_a_map_says_is_shown_and_what_it_leaves_open_is_not(in_process: Command, directory: Path) -> None:
+    file = directory / "ledgerctl.toml"
+    file.write_text("[import.maps.house]\nskip_lines = 1\n[statement.maps.wallet.only]\nState = ['DONE']\n")
+
+    rows = json.loads(in_process("-o", "json", "config", "show", "--origin").out)
+
+    assert [row for row in rows if ".maps." in row["setting"]] == [
+        {"setting": "import.maps.house.skip_lines", "value": 1, "origin": str(file)},
+        {"setting": "statement.maps.wallet.only", "value": {"State": ["DONE"]}, "origin": str(file)},
+    ]

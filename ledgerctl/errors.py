@@ -123,6 +123,15 @@ class BadFile(LedgerError):
     hint = "nothing was changed; mend the file and run the command again"
 
 
+class BadStatement(LedgerError):
+    """A bank statement that breaks its format's rules, at `place`: half a statement would be worse than none."""
+
+    code = "BAD_STATEMENT"
+    exit_code = Exit.REFUSED
+    message = "'{file}', {place}: {problem}; nothing was stored"
+    hint = "get the file from the bank once more, and see whether its format, and the map of a CSV, are the right ones"
+
+
 class FileChanged(LedgerError):
     """`posted` says what was posted of the file as it had been before."""
 

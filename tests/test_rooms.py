@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "db": {"db", "core", "config", "errors"},
     "pending": {"core", "formats", "errors"},
     "services": {"services", "db", "core", "config", "errors", "ids"},
-    "formats": {"formats", "core", "ids", "errors"},
+    "formats": {"formats", "core", "config", "ids", "errors"},
     "metrics": {"config"},
     "cli": {"cli", "pending", "metrics", "services", "db", "core", "formats", "config", "errors", "ids", "__init__"},
     "__main__": {"cli", "__init__"},
@@ -46,7 +46,14 @@ OF_ONE_ROOM = {
         "formats/transfer_csv.py",
         "formats/request_json.py",
         "formats/dialect.py",
+        "formats/statement_values.py",
+        "formats/statement_rows.py",
+        "formats/running_balance.py",
+        "formats/camt053.py",
+        "formats/ofx.py",
     },
+    "mt940": {"formats/mt940.py"},
+    "xml": {"formats/camt053_xml.py"},
 }
 STANDARD_ONLY = ("core", "errors", "ids")
 HEAVY = {
@@ -59,6 +66,8 @@ HEAVY = {
     "redis",
     "asyncio",
     "prometheus_client",
+    "mt940",
+    "xml",
 }
 
 
@@ -96,6 +105,13 @@ def test_a_library_is_known_in_its_room_only(path: Path) -> None:
         assert allowed is None or _room(path) in allowed or relative in allowed, f"{relative} imports {library}"
         if _room(path) in STANDARD_ONLY:
             assert library in sys.stdlib_module_names | {"ledgerctl"}, f"{relative} imports {library}"
+
+
+def test_statements_of_other_formats_do_not_load_the_library_of_mt940() -> None:
+    loaded = _loaded("import ledgerctl.formats.statements, ledgerctl.formats.mt940")
+
+    assert "ledgerctl" in loaded
+    assert "mt940" not in loaded
 
 
 def test_what_checks_the_fault_runs_knows_nothing_of_the_program() -> None:

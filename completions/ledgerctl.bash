@@ -1,13 +1,14 @@
 # Completion of ledgerctl. Made by tools/generate_completions.py; do not edit.
 _ledgerctl_commands() {
     case $1 in
-        '') echo 'init demo balance history transfer post reverse resolve import reconcile doctor help completion db ledger currency account transaction imports config' ;;
+        '') echo 'init demo balance history transfer post reverse resolve import doctor help completion db ledger currency account transaction imports reconcile config' ;;
         'db') echo 'status start stop upgrade roles' ;;
         'ledger') echo 'create list' ;;
         'currency') echo 'add list' ;;
         'account') echo 'create list show freeze unfreeze close import' ;;
         'transaction') echo 'show' ;;
         'imports') echo 'list show reverse' ;;
+        'reconcile') echo 'list show open match unmatch' ;;
         'config') echo 'show' ;;
     esac
 }
@@ -23,7 +24,6 @@ _ledgerctl_options() {
         'reverse') echo '--idempotency-key -i --amount --reason --dry-run -n --yes -y --confirm' ;;
         'resolve') echo '--post --drop --yes -y --confirm' ;;
         'import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines --explain --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
-        'reconcile') echo '--full --accept --skip-if-locked --pushgateway --metrics-textfile' ;;
         'doctor') echo '--strict' ;;
         'db roles') echo '--print' ;;
         'currency add') echo '--exponent' ;;
@@ -33,6 +33,11 @@ _ledgerctl_options() {
         'account import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines' ;;
         'imports list') echo '--limit' ;;
         'imports reverse') echo '--reason --skip-partial --dry-run -n --yes -y --confirm' ;;
+        'reconcile') echo '--full --account --statement --format --map-name --bank-account --window --accept --skip-if-locked --deadline --pushgateway --metrics-textfile' ;;
+        'reconcile list') echo '--account --limit' ;;
+        'reconcile show') echo '--matches --html' ;;
+        'reconcile open') echo '--account' ;;
+        'reconcile match') echo '--account --line --entry --reason' ;;
         'config show') echo '--origin' ;;
     esac
     echo '--config --profile --ledger -l --output -o --actor --color --fields --out --no-header --csv-safe --quiet -q --verbose -v --no-input --debug --version'
@@ -74,7 +79,7 @@ _ledgerctl() {
         word=${COMP_WORDS[place]}
         if [ -n "$skip" ]; then skip=''; continue; fi
         case $word in
-            --accept|--actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) skip=1 ;;
+            --accept|--account|--actor|--after|--amount|--as-of|--bank-account|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--deadline|--decimal|--delimiter|--description|--effective-at|--encoding|--entry|--expect-rows|--expect-total|--exponent|--fields|--format|--html|--idempotency-key|--keep|--ledger|--limit|--line|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--statement|--type|--until|--window|-i|-l|-o) skip=1 ;;
             -*) ;;
             *) [[ " $(_ledgerctl_commands "$path") " == *" $word "* ]] && path="${path:+$path }$word" ;;
         esac
@@ -84,8 +89,9 @@ _ledgerctl() {
         --output|-o) COMPREPLY=($(compgen -W 'table json jsonl csv' -- "$current")); return ;;
         --color) COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
         --type) COMPREPLY=($(compgen -W 'asset liability equity income expense' -- "$current")); return ;;
-        --config|--out|--keep) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --accept|--actor|--after|--amount|--as-of|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--decimal|--delimiter|--description|--effective-at|--encoding|--expect-rows|--expect-total|--exponent|--fields|--idempotency-key|--keep|--ledger|--limit|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--type|--until|-i|-l|-o) return ;;
+        --format) COMPREPLY=($(compgen -W 'csv mt940 camt053 ofx' -- "$current")); return ;;
+        --config|--out|--keep|--statement|--html|--metrics-textfile) COMPREPLY=($(compgen -f -- "$current")); return ;;
+        --accept|--account|--actor|--after|--amount|--as-of|--bank-account|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--deadline|--decimal|--delimiter|--description|--effective-at|--encoding|--entry|--expect-rows|--expect-total|--exponent|--fields|--format|--html|--idempotency-key|--keep|--ledger|--limit|--line|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--statement|--type|--until|--window|-i|-l|-o) return ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$(_ledgerctl_options "$path")" -- "$current"))

@@ -150,14 +150,6 @@ class RowsRejected(LedgerError):
     hint = "mend the rows named above and run the same command again"
 
 
-class BadStatement(LedgerError):
-    """A bank's file that says something impossible; `place` is the line, the entry or the statement where it does."""
-
-    code = "BAD_STATEMENT"
-    exit_code = Exit.REFUSED
-    message = "'{file}', {place}: {problem}; nothing was stored"
-
-
 class WrongBankAccount(LedgerError):
     code = "WRONG_BANK_ACCOUNT"
     exit_code = Exit.REFUSED
@@ -365,7 +357,7 @@ class AccountNotEmpty(LedgerError):
 class DifferencesFound(LedgerError):
     code = "DIFFERENCES"
     exit_code = Exit.DIFFERENCES
-    message = "{what}: {findings} findings"
+    message = "{what} (findings: {findings})"
     hint = "stop posting to the accounts named, and find out who changed the tables"
 
 

@@ -222,7 +222,7 @@ def parse(line: list[str]) -> Any:
     """The exit code of a command line when its commands do nothing: 0 or None if it can be parsed."""
     root = typer.main.get_command(app)
     for path, command in tree(root):
-        if path and not hasattr(command, "commands"):
+        if path and (not hasattr(command, "commands") or command.invoke_without_command):
             command.callback = lambda **_given: None
     return root.main(args=line, prog_name="ledgerctl", standalone_mode=False)
 

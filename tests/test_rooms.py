@@ -42,18 +42,22 @@ OF_ONE_ROOM = {
         "db",
         "services/payments.py",
         "services/controls.py",
+        "services/bank_statements.py",
+        "services/bank_reconciling.py",
+        "services/bank_matching.py",
+        "formats/reconciled.py",
         "formats/account_csv.py",
         "formats/transfer_csv.py",
         "formats/request_json.py",
         "formats/dialect.py",
-        "formats/statement_values.py",
-        "formats/statement_rows.py",
-        "formats/running_balance.py",
-        "formats/camt053.py",
-        "formats/ofx.py",
+        "formats/bank/values.py",
+        "formats/bank/csv_rows.py",
+        "formats/bank/running_balance.py",
+        "formats/bank/camt053.py",
+        "formats/bank/ofx.py",
     },
-    "mt940": {"formats/mt940.py"},
-    "xml": {"formats/camt053_xml.py"},
+    "mt940": {"formats/bank/mt940.py"},
+    "xml": {"formats/bank/camt053_xml.py"},
 }
 STANDARD_ONLY = ("core", "errors", "ids")
 HEAVY = {
@@ -108,7 +112,7 @@ def test_a_library_is_known_in_its_room_only(path: Path) -> None:
 
 
 def test_statements_of_other_formats_do_not_load_the_library_of_mt940() -> None:
-    loaded = _loaded("import ledgerctl.formats.statements, ledgerctl.formats.mt940")
+    loaded = _loaded("import ledgerctl.formats.statements, ledgerctl.formats.bank.mt940")
 
     assert "ledgerctl" in loaded
     assert "mt940" not in loaded

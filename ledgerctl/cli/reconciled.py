@@ -17,6 +17,7 @@ FINDINGS = ("check", "subject", "expected", "found")
 RUNS = ("run_id", "mode", "account", "status", "findings", "checked", "actor", "started_at", "finished_at")
 OPEN = ("kind", "id", "on", "age_days", "amount", "currency", "reference", "description", "transaction_id")
 OPEN_TABLE = ("kind", "id", "on", "age_days", "amount", "reference", "description")
+MATCHES = ("match_id", "rule", "lines", "entries")
 MATCHED = ("match_id", "account", "rule", "lines", "entries", "reason")
 
 Account = Annotated[str, typer.Option("--account", metavar="CODE", help="An account that is kept at a bank.")]
@@ -47,6 +48,9 @@ def list_(
 def show(
     context: Context,
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The number of the run.")],
+    matches: Annotated[
+        bool, typer.Option("--matches", help="List what it matched, and by which rule, in place of its findings.")
+    ] = False,
     html: Annotated[str, typer.Option(metavar="FILE", help="Write a report for people to this file.")] = "",
 ) -> None:
     """Show what a run found, and what it matched by which rule."""
@@ -65,7 +69,19 @@ def show(
         output.write_file(html, [reconciled_html.page(answer)])
         context.obj.note(f"the report is in {html}")
         return
+    if matches:
+        rows = [_in_words(one) for one in answer.get("matches", [])]
+        context.obj.show(answer, MATCHES, rows=rows, head=summary(answer))
+        return
     context.obj.show(answer, FINDINGS, rows=answer["findings"], head=summary(answer))
+
+
+def _in_words(match: dict[str, Any]) -> dict[str, Any]:
+    """Each line as `line 7 2026-01-31 100.00`, each entry as `seq 9 2026-01-30 100.00`."""
+    lines = ", ".join(f"line {one['id']} {one['on']} {one['amount']}" for one in match["lines"])
+    entries = ", ".join(f"seq {one['seq']} {one['on']} {one['amount']}" for one in match["entries"])
+    rule = f"{match['rule']} (taken apart)" if match["undone_at"] else match["rule"]
+    return {"match_id": match["match_id"], "rule": rule, "lines": lines, "entries": entries}
 
 
 def open_(context: Context, account: Account) -> None:

@@ -161,6 +161,7 @@ def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: To
         "run_id": str(result.id),
         "status": result.status,
         "mode": "statement",
+        "account": asked.account,
         "checked": result.checked,
         "findings": [finding._asdict() for finding in result.findings],
         **bank_reconciling.detail_of(result),

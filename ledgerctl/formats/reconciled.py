@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from ledgerctl.core import money, times
 from ledgerctl.formats.objects import Object
+
+_CHECKED = ("accounts", "transactions", "statements", "lines", "entries")
+_FINDING = ("check", "subject", "expected", "found")
+_TOTALS = ("bank", "books", "open_lines", "open_entries", "unexplained")
+_OPEN_ITEM = ("kind", "id", "on", "amount", "text")
 
 
 def run(row: Mapping[str, Any]) -> Object:
@@ -18,13 +23,31 @@ def run(row: Mapping[str, Any]) -> Object:
         "status": row["status"],
         "mode": row["mode"],
         "account": row["account"],
-        "checked": row["checked"],
-        "findings": row["findings"],
+        "checked": _in_order(row["checked"], _CHECKED),
+        "findings": [_in_order(one, _FINDING) for one in row["findings"]],
         "actor": row["actor"],
         "started_at": times.text(row["started_at"]),
         "finished_at": times.text(row["finished_at"]),
     }
-    return {**shape, **(row["detail"] or {})}
+    return {**shape, **_of_account(row["detail"])} if row["detail"] else shape
+
+
+def _of_account(detail: Mapping[str, Any]) -> Object:
+    return {
+        "currency": detail["currency"],
+        "taken_in": _in_order(detail["taken_in"], ("statements", "lines", "known")),
+        "matched": dict(sorted(detail["matched"].items())),
+        "totals": _in_order(detail["totals"], _TOTALS),
+        "open": _in_order(detail["open"], ("lines", "entries")),
+        "oldest_open_on": detail["oldest_open_on"],
+        "tells_until": detail["tells_until"],
+        "open_items": [_in_order(one, _OPEN_ITEM) for one in detail["open_items"]],
+    }
+
+
+def _in_order(stored: Mapping[str, Any], names: Sequence[str]) -> Object:
+    """The database keeps an object's members in an order of its own."""
+    return {name: stored[name] for name in names if name in stored}
 
 
 def match(row: Mapping[str, Any]) -> Object:

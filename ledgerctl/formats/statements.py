@@ -14,7 +14,7 @@ from ledgerctl.config import StatementMap
 from ledgerctl.core.money import shown
 from ledgerctl.core.statements import Statement
 from ledgerctl.errors import BadFile, BadUsage
-from ledgerctl.formats import camt053, mt940, ofx, statement_csv
+from ledgerctl.formats.bank import camt053, csv_statements, mt940, ofx
 from ledgerctl.formats.records import Input
 
 FORMATS = ("csv", "mt940", "camt053", "ofx")
@@ -42,7 +42,7 @@ def read(source: Input, format: str | None, map: StatementMap | None) -> list[St
             raise BadUsage(
                 detail="a CSV is read by a map", hint="name one of [statement.maps.NAME] in the configuration"
             )
-        return statement_csv.read(source, map)
+        return csv_statements.read(source, map)
     if chosen == "mt940":
         return mt940.read(source)
     return camt053.read(source) if chosen == "camt053" else ofx.read(source)

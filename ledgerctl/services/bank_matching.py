@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from ledgerctl import errors
 from ledgerctl.core import money
@@ -20,7 +20,8 @@ def match(books: Books, code: str, lines: Sequence[int], entries: Sequence[int],
 
     Their sums must be the same, unless there is a reason why not. NotOpen, UnevenMatch, AlreadyRunning.
     """
-    return books.database.transact_in_snapshot(_match, books, code, tuple(lines), tuple(entries), reason)
+    with localcontext(money.EXACT):
+        return books.database.transact_in_snapshot(_match, books, code, tuple(lines), tuple(entries), reason)
 
 
 def _match(

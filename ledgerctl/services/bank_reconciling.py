@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 from ledgerctl import errors
@@ -79,7 +79,8 @@ def run(books: Books, code: str, delivery: Delivery | None = None, window: int =
     AccountNotFound, NeverReconciled without a first file, BadStatement, WrongBankAccount, AlreadyRunning: then nothing
     has changed.
     """
-    return books.database.transact_in_snapshot(_run, books, code, delivery, window)
+    with localcontext(money.EXACT):  # sums of balances may have more digits than Python's own context keeps
+        return books.database.transact_in_snapshot(_run, books, code, delivery, window)
 
 
 def _run(conn: Connection, books: Books, code: str, delivery: Delivery | None, window: int) -> Compared:
@@ -226,7 +227,6 @@ def detail_of(compared: Compared) -> dict[str, Any]:
     exponent = compared.account.exponent
     totals = {**compared.totals._asdict(), "unexplained": compared.totals.unexplained}
     return {
-        "account": compared.account.code,
         "currency": compared.account.currency,
         "taken_in": compared.taken._asdict(),
         "matched": dict(compared.matched),

@@ -14,9 +14,10 @@ import pytest
 from ledgerctl.config import StatementMap
 from ledgerctl.core.statements import Balance, Statement
 from ledgerctl.errors import BadFile, BadUsage
-from ledgerctl.formats import statements, whole
+from ledgerctl.formats import statements
+from ledgerctl.formats.bank import whole
 from ledgerctl.formats.records import Input
-from tests.formats import made_up
+from tests.formats.bank import made_up
 
 Give = Callable[[bytes | str], Input]
 FILES = Path(__file__).parent.parent / "data" / "statements"

@@ -12,10 +12,10 @@ from ledgerctl.config import StatementMap
 from ledgerctl.core.money import EXACT, shown
 from ledgerctl.core.statements import StatementLine
 from ledgerctl.errors import BadFile, BadTime
-from ledgerctl.formats import statement_values
+from ledgerctl.formats.bank import values
+from ledgerctl.formats.bank.values import Misread, tidy
 from ledgerctl.formats.columns import Cell, EmptyColumn, cell
 from ledgerctl.formats.dialect import Dialect
-from ledgerctl.formats.statement_values import Misread, tidy
 
 _NUMBERS = ("amount", "debit", "credit", "gross", "fee", "balance")
 _TEXTS = ("date", "valued_on", "currency", "account", "reference", "bank_reference", "counterparty", "description")
@@ -69,12 +69,12 @@ class Rows:
             valued_on=self._day(text["valued_on"], f"{place}, valued_on") if text.get("valued_on") else None,
             amount=amount,
             fee=fee,
-            references=statement_values.references([text.get("reference", "")], [text.get("bank_reference", "")]),
-            counterparty=tidy(text.get("counterparty", ""), statement_values.COUNTERPARTY_MAX),
-            description=tidy(text.get("description", ""), statement_values.DESCRIPTION_MAX),
+            references=values.references([text.get("reference", "")], [text.get("bank_reference", "")]),
+            counterparty=tidy(text.get("counterparty", ""), values.COUNTERPARTY_MAX),
+            description=tidy(text.get("description", ""), values.DESCRIPTION_MAX),
         )
-        currency = statement_values.currency(text["currency"].strip().upper(), f"{place}, currency")
-        account = tidy(text.get("account", ""), statement_values.REFERENCE_MAX)
+        currency = values.currency(text["currency"].strip().upper(), f"{place}, currency")
+        account = tidy(text.get("account", ""), values.REFERENCE_MAX)
         return Row(account, currency, line, number.get("balance"))
 
     def _text(self, name: str, cells: Sequence[str], place: str) -> str:
@@ -142,7 +142,7 @@ class Rows:
             raise Misread(place, str(error)) from None
         if not found:
             raise Misread(place, f"'{shown(text)}' is not a day such as 2026-01-31")
-        return statement_values.day(found[1], found[2], found[3], place)
+        return values.day(found[1], found[2], found[3], place)
 
 
 def _sum(file: str, header: Sequence[str], name: str, wanted: str) -> list[tuple[int, int]]:

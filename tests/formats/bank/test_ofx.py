@@ -10,9 +10,9 @@ import pytest
 
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile, BadStatement
-from ledgerctl.formats import ofx, ofx_tags
+from ledgerctl.formats.bank import ofx, ofx_tags
 from ledgerctl.formats.records import Input
-from tests.formats import made_up
+from tests.formats.bank import made_up
 
 Give = Callable[[bytes | str], Input]
 PAID = "<STMTTRN><TRNTYPE>DEBIT<DTPOSTED>20260131<TRNAMT>-5.00<FITID>F-1<NAME>Shop</STMTTRN>"

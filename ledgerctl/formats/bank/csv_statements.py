@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from ledgerctl.config import StatementMap
 from ledgerctl.core.statements import Statement, StatementLine
 from ledgerctl.errors import BadFile, BadUsage
-from ledgerctl.formats import running_balance, statement_values
+from ledgerctl.formats.bank import running_balance, values
+from ledgerctl.formats.bank.csv_rows import FIELDS, Rows
+from ledgerctl.formats.bank.running_balance import Standing
+from ledgerctl.formats.bank.values import Misread
 from ledgerctl.formats.dialect import Dialect
 from ledgerctl.formats.records import Input, Records
-from ledgerctl.formats.running_balance import Standing
-from ledgerctl.formats.statement_rows import FIELDS, Rows
-from ledgerctl.formats.statement_values import Misread
 
 _AMOUNTS = ({"amount"}, {"amount", "fee"}, {"debit"}, {"credit"}, {"debit", "credit"}, {"debit", "credit", "fee"},
             {"gross", "fee"}, {"gross", "fee", "amount"}, {"gross", "fee", "debit", "credit"})  # fmt: skip
@@ -33,7 +33,7 @@ def read(source: Input, given: StatementMap) -> list[Statement]:
     records = Records(source, dialect)
     rows = Rows(source.name, records.header, given, dialect)
     found: dict[tuple[str, str], list[Standing]] = {}
-    with statement_values.of_file(source.name):
+    with values.of_file(source.name):
         for place, cells in _placed(records):
             if len(cells) != len(records.header):
                 raise Misread(place, f"it has {len(cells)} cells where the header has {len(records.header)}")

@@ -11,9 +11,9 @@ import pytest
 
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile, BadStatement
-from ledgerctl.formats import camt053
+from ledgerctl.formats.bank import camt053
 from ledgerctl.formats.records import Input
-from tests.formats import made_up
+from tests.formats.bank import made_up
 
 Give = Callable[[bytes | str], Input]
 BOOKED = '<Amt Ccy="EUR">5</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2026-01-31</Dt></BookgDt>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledgerctl.formats.mt940_details import Details, read
+from ledgerctl.formats.bank.mt940_details import Details, read
 
 
 def told(*lines: str) -> Details:

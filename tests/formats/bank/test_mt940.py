@@ -12,9 +12,9 @@ import pytest
 
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile, BadStatement, BadUsage
-from ledgerctl.formats import mt940
+from ledgerctl.formats.bank import mt940
 from ledgerctl.formats.records import Input
-from tests.formats import made_up
+from tests.formats.bank import made_up
 
 Give = Callable[[bytes | str], Input]
 

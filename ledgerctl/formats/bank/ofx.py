@@ -13,10 +13,10 @@ from decimal import Decimal
 from ledgerctl.core.money import shown
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile
-from ledgerctl.formats import ofx_tags, statement_values, whole
-from ledgerctl.formats.elements import Element
+from ledgerctl.formats.bank import ofx_tags, values, whole
+from ledgerctl.formats.bank.elements import Element
+from ledgerctl.formats.bank.values import Misread, tidy, within
 from ledgerctl.formats.records import Input
-from ledgerctl.formats.statement_values import Misread, tidy, within
 
 _STATEMENTS = (("BANKMSGSRSV1/STMTTRNRS", "STMTRS"), ("CREDITCARDMSGSRSV1/CCSTMTTRNRS", "CCSTMTRS"))
 _ACCOUNTS = ("BANKACCTFROM", "CCACCTFROM")
@@ -34,7 +34,7 @@ def read(source: Input) -> list[Statement]:
     Text is UTF-8, else what the header says (1252 or 8859-1). A day is that of the zone in which the bank writes it.
     """
     data = whole.content(source)
-    with statement_values.of_file(source.name):
+    with values.of_file(source.name):
         text = _text(data)
         start = ofx_tags.body(text)
         if start is None:
@@ -78,7 +78,7 @@ def _statements(ofx: Element) -> Iterator[Statement]:
 def _statement(statement: Element, identifier: str, place: str) -> Statement:
     with within(place):
         named = statement.one("CURDEF")
-        currency = statement_values.currency(named.text, named.place)
+        currency = values.currency(named.text, named.place)
         account = next(filter(None, map(statement.first, _ACCOUNTS)), None)
         if account is None:
             raise Misread(statement.place, f"{statement.name} names no account")
@@ -88,8 +88,8 @@ def _statement(statement: Element, identifier: str, place: str) -> Statement:
     period = "/".join(filter(None, (statement.value(f"BANKTRANLIST/{name}")[:8] for name in ("DTSTART", "DTEND"))))
     return Statement(
         place=f"{place}, {statement.place}",
-        identifier=tidy(period or identifier, statement_values.REFERENCE_MAX),
-        account=tidy("/".join(filter(None, (account.value("BANKID"), number))), statement_values.REFERENCE_MAX),
+        identifier=tidy(period or identifier, values.REFERENCE_MAX),
+        account=tidy("/".join(filter(None, (account.value("BANKID"), number))), values.REFERENCE_MAX),
         currency=currency,
         opening=None,
         closing=closing,
@@ -106,7 +106,7 @@ def _balance(element: Element) -> Balance:
 
 def _amount(element: Element) -> Decimal:
     """Digits with a sign or without, and a point or a comma before the decimals (OFX 1.6, 3.2.9.1); no groups."""
-    return statement_values.amount(element.text, f"{element.place}, {element.name}", ".,", "+-")
+    return values.amount(element.text, f"{element.place}, {element.name}", ".,", "+-")
 
 
 def _line(transaction: Element, currency: str, place: str) -> StatementLine:
@@ -123,11 +123,11 @@ def _line(transaction: Element, currency: str, place: str) -> StatementLine:
         booked_on=booked_on,
         valued_on=valued_on,
         amount=amount,
-        references=statement_values.references(
+        references=values.references(
             [*own, *transaction.values("REFNUM")], [*transaction.values("FITID"), *transaction.values("SRVRTID")]
         ),
-        counterparty=tidy(name, statement_values.COUNTERPARTY_MAX),
-        description=tidy(transaction.value("MEMO"), statement_values.DESCRIPTION_MAX),
+        counterparty=tidy(name, values.COUNTERPARTY_MAX),
+        description=tidy(transaction.value("MEMO"), values.DESCRIPTION_MAX),
     )
 
 
@@ -147,4 +147,4 @@ def _day(element: Element) -> date:
     found = _TIME.fullmatch(element.text)
     if not found:
         raise Misread(element.place, f"{element.name} '{shown(element.text)}' is not a time of OFX")
-    return statement_values.day(found[1], found[2], found[3], element.place)
+    return values.day(found[1], found[2], found[3], element.place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ledgerctl.formats.statement_values import Misread
+from ledgerctl.formats.bank.values import Misread
 
 DEPTH_MAX = 64
 """So deep may elements stand in each other; statements need a dozen."""

@@ -14,11 +14,11 @@ from decimal import Decimal
 from ledgerctl.core.money import EXACT, shown
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile
-from ledgerctl.formats import camt053_xml, statement_values, whole
-from ledgerctl.formats.camt053_xml import NotThis, Parsed
-from ledgerctl.formats.elements import Element
+from ledgerctl.formats.bank import camt053_xml, values, whole
+from ledgerctl.formats.bank.camt053_xml import NotThis, Parsed
+from ledgerctl.formats.bank.elements import Element
+from ledgerctl.formats.bank.values import Misread, tidy, within
 from ledgerctl.formats.records import Input
-from ledgerctl.formats.statement_values import Misread, tidy, within
 
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:T[0-9:.]{5,})?(?:Z|[+-][0-9]{2}:[0-9]{2})?")
 _NOT_BOOKED = ("PDNG", "INFO", "FUTR")
@@ -40,7 +40,7 @@ def read(source: Input) -> list[Statement]:
     other balances are left out. Every amount that is read is in the currency of the account.
     """
     data = whole.content(source)
-    with statement_values.of_file(source.name):
+    with values.of_file(source.name):
         try:
             parsed = camt053_xml.statements(data)
         except NotThis as error:
@@ -60,8 +60,8 @@ def _statement(parsed: Parsed, number: int) -> Statement:
         account = statement.value("Acct/Id/IBAN") or statement.one("Acct/Id/Othr/Id").text
     return Statement(
         place=f"{place}, {statement.place}",
-        identifier=tidy(statement.value("Id"), statement_values.REFERENCE_MAX),
-        account=tidy(account, statement_values.REFERENCE_MAX),
+        identifier=tidy(statement.value("Id"), values.REFERENCE_MAX),
+        account=tidy(account, values.REFERENCE_MAX),
         currency=currency,
         opening=min(opening, key=_on, default=None),
         closing=max(closing, key=_on, default=None),
@@ -73,10 +73,10 @@ def _currency(parsed: Parsed) -> str:
     """The account's; where the bank does not name it, that of the first balance or entry."""
     named = parsed.statement.first("Acct/Ccy")
     if named is not None:
-        return statement_values.currency(named.text, named.place)
+        return values.currency(named.text, named.place)
     for element in (*parsed.statement.all("Bal"), *parsed.entries):
         amount = element.one("Amt")
-        return statement_values.currency(amount.currency, amount.place)
+        return values.currency(amount.currency, amount.place)
     raise Misread(parsed.statement.place, "neither the account nor a balance names a currency")
 
 
@@ -103,7 +103,7 @@ def _amount(element: Element, currency: str) -> Decimal:
     indicator = element.one("CdtDbtInd")
     if indicator.text not in ("CRDT", "DBIT"):
         raise Misread(indicator.place, f"CdtDbtInd is neither CRDT nor DBIT but '{shown(indicator.text)}'")
-    value = statement_values.amount(amount.text, f"{amount.place}, Amt", ".")
+    value = values.amount(amount.text, f"{amount.place}, Amt", ".")
     return EXACT.minus(value) if indicator.text == "DBIT" else value
 
 
@@ -113,7 +113,7 @@ def _day(element: Element) -> date:
     found = _DAY.fullmatch(written.text)
     if not found:
         raise Misread(written.place, f"'{shown(written.text)}' is not a day")
-    return statement_values.day(found[1], found[2], found[3], written.place)
+    return values.day(found[1], found[2], found[3], written.place)
 
 
 def _lines(entries: Sequence[Element], currency: str, place: str) -> list[StatementLine]:
@@ -155,7 +155,7 @@ def _line(entry: Element, currency: str, place: str) -> StatementLine:
 
 def _references(entry: Element) -> tuple[str, ...]:
     own = [value for path in _OF_PAYMENTS for value in entry.values(f"NtryDtls/TxDtls/{path}")]
-    return statement_values.references(own, [value for path in _OF_ENTRY for value in entry.values(path)])
+    return values.references(own, [value for path in _OF_ENTRY for value in entry.values(path)])
 
 
 def _counterparty(entry: Element, *, credited: bool) -> str:
@@ -166,7 +166,7 @@ def _counterparty(entry: Element, *, credited: bool) -> str:
         next(filter(None, (parties.value(f"{one}/{path}") for one in (party, f"Ultmt{party}") for path in _NAMES)), "")
         for parties in entry.all("NtryDtls/TxDtls/RltdPties")[:_TEXTS_MAX]
     ]
-    return tidy(", ".join(dict.fromkeys(filter(None, names))), statement_values.COUNTERPARTY_MAX)
+    return tidy(", ".join(dict.fromkeys(filter(None, names))), values.COUNTERPARTY_MAX)
 
 
 def _description(entry: Element) -> str:
@@ -174,4 +174,4 @@ def _description(entry: Element) -> str:
     details = entry.all("NtryDtls/TxDtls")[:_TEXTS_MAX]
     written = [text for one in details for text in one.values("RmtInf/Ustrd")]
     said = [text for one in details for text in one.values("AddtlTxInf")] + entry.values("AddtlNtryInf")
-    return tidy(" ".join(written or said), statement_values.DESCRIPTION_MAX)
+    return tidy(" ".join(written or said), values.DESCRIPTION_MAX)

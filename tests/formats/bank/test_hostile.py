@@ -15,7 +15,7 @@ from ledgerctl.core.statements import Statement
 from ledgerctl.errors import BadFile, BadStatement, BadUsage
 from ledgerctl.formats import statements
 from ledgerctl.formats.records import Input
-from tests.formats import made_up
+from tests.formats.bank import made_up
 
 WELL_FORMED = {
     "mt940": [made_up.MT940],

@@ -13,9 +13,9 @@ import pytest
 from ledgerctl.config import StatementMap
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile, BadStatement, BadUsage
-from ledgerctl.formats import statement_csv
+from ledgerctl.formats.bank import csv_statements
 from ledgerctl.formats.records import Input
-from tests.formats import made_up
+from tests.formats.bank import made_up
 
 Give = Callable[[bytes | str], Input]
 PLAIN = {"date": "day", "amount": "amount"}
@@ -32,7 +32,7 @@ def lines(given: Give) -> Callable[..., list[StatementLine]]:
     """The lines of a file of one account and currency."""
 
     def read(text: str, how: StatementMap) -> list[StatementLine]:
-        [statement] = statement_csv.read(given(text), how)
+        [statement] = csv_statements.read(given(text), how)
         return list(statement.lines)
 
     return read
@@ -42,14 +42,14 @@ def lines(given: Give) -> Callable[..., list[StatementLine]]:
 def refusal(given: Give) -> Callable[..., str]:
     def read(text: str, how: StatementMap) -> str:
         with pytest.raises(BadStatement) as raised:
-            statement_csv.read(given(text), how)
+            csv_statements.read(given(text), how)
         return str(raised.value)
 
     return read
 
 
 def test_a_file_is_an_extract_with_the_rows_that_are_wanted(given: Give) -> None:
-    [statement] = statement_csv.read(given(made_up.CSV), made_up.CSV_MAP)
+    [statement] = csv_statements.read(given(made_up.CSV), made_up.CSV_MAP)
 
     assert statement == Statement(
         place="row 1, line 2",
@@ -85,7 +85,7 @@ def test_every_account_and_currency_has_a_statement_of_its_own(given: Give) -> N
     text = "day,amount,cur,acct\n2026-01-01,1,eur,A\n2026-01-01,2,USD,A\n2026-01-02,3,EUR,B\n2026-01-03,4,EUR,A\n"
     how = mapped({**PLAIN, "currency": "cur", "account": "{acct}-1"}, set={})
 
-    read = statement_csv.read(given(text), how)
+    read = csv_statements.read(given(text), how)
 
     assert [(one.account, one.currency, [int(line.amount) for line in one.lines]) for one in read] == [
         ("A-1", "EUR", [1, 4]),
@@ -246,7 +246,7 @@ ROWS = [("2026-01-01", "5", "15"), ("2026-01-02", "-3", "12"), ("2026-01-02", "1
 def test_a_running_balance_is_checked_and_its_last_one_closes(given: Give, rows: list[tuple[str, str, str]]) -> None:
     text = "day,amount,left\n" + "".join(f"{','.join(row)}\n" for row in rows)
 
-    [statement] = statement_csv.read(given(text), mapped({**PLAIN, "balance": "left"}))
+    [statement] = csv_statements.read(given(text), mapped({**PLAIN, "balance": "left"}))
 
     assert statement.closing == Balance(Decimal("13.50"), date(2026, 1, 2))
     assert [str(line.amount) for line in statement.lines] == [row[1] for row in rows]
@@ -255,7 +255,7 @@ def test_a_running_balance_is_checked_and_its_last_one_closes(given: Give, rows:
 def test_of_rows_that_tie_both_ways_round_the_days_say_which_is_last(given: Give) -> None:
     text = "day,amount,left\n2026-01-02,0,5\n2026-01-01,0,5\n"
 
-    [statement] = statement_csv.read(given(text), mapped({**PLAIN, "balance": "left"}))
+    [statement] = csv_statements.read(given(text), mapped({**PLAIN, "balance": "left"}))
 
     assert statement.closing == Balance(Decimal(5), date(2026, 1, 2))
 
@@ -279,7 +279,7 @@ def test_a_balance_that_does_not_tie_is_refused_with_its_row(
 def test_balances_of_two_currencies_run_side_by_side(given: Give) -> None:
     text = "day,amount,left,cur\n2026-01-01,1,1,EUR\n2026-01-01,5,5,USD\n2026-01-02,1,2,EUR\n2026-01-02,-5,0,USD\n"
 
-    read = statement_csv.read(given(text), mapped({**PLAIN, "balance": "left", "currency": "cur"}, set={}))
+    read = csv_statements.read(given(text), mapped({**PLAIN, "balance": "left", "currency": "cur"}, set={}))
 
     assert [one.closing and one.closing.amount for one in read] == [2, 0]
 
@@ -309,7 +309,7 @@ def test_lines_before_the_header_are_skipped_and_other_encodings_read(given: Giv
         delimiter="|", decimal=",", encoding="latin-1", date="%d.%m.%Y", skip_lines=2,
     )  # fmt: skip
 
-    [statement] = statement_csv.read(given(text.encode("latin-1")), how)
+    [statement] = csv_statements.read(given(text.encode("latin-1")), how)
 
     assert (statement.lines[0].place, statement.lines[0].description) == ("row 1, line 4", "Müller")
 
@@ -331,7 +331,7 @@ def test_a_file_that_the_map_does_not_fit_is_refused_whole(
     given: Give, text: str, how: StatementMap, words: str
 ) -> None:
     with pytest.raises(BadFile) as raised:
-        statement_csv.read(given(text), how)
+        csv_statements.read(given(text), how)
 
     assert words in str(raised.value)
 
@@ -367,7 +367,7 @@ def test_a_map_that_cannot_be_followed_is_refused_before_the_file_is_read(
     given: Give, how: StatementMap, words: str
 ) -> None:
     with pytest.raises(BadUsage) as raised:
-        statement_csv.read(given(""), how)
+        csv_statements.read(given(""), how)
 
     assert words in str(raised.value)
 

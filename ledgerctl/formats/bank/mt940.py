@@ -16,9 +16,9 @@ from typing import NamedTuple
 from ledgerctl.core.money import EXACT, shown
 from ledgerctl.core.statements import Balance, Statement, StatementLine
 from ledgerctl.errors import BadFile, BadUsage
-from ledgerctl.formats import mt940_details, statement_values, whole
+from ledgerctl.formats.bank import mt940_details, values, whole
+from ledgerctl.formats.bank.values import Misread, tidy
 from ledgerctl.formats.records import Input
-from ledgerctl.formats.statement_values import Misread, tidy
 
 _TAG = re.compile(r":([0-9]{2}[A-Z]?|NS):(.*)", re.DOTALL)
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -57,7 +57,7 @@ def read(source: Input) -> list[Statement]:
     may stand there.
     """
     grammar = _grammar()
-    with statement_values.of_file(source.name):
+    with values.of_file(source.name):
         statements = [_statement(fields, grammar) for fields in _messages(_text(whole.content(source)))]
     if not statements:
         raise BadFile(file=source.name, problem="it holds no statement: no line begins with :20:")
@@ -111,8 +111,8 @@ def _statement(fields: Sequence[Field], grammar: Grammar) -> Statement:
     number = frame["28"].lines[0].strip() if "28" in frame else ""
     return Statement(
         place=first.place,
-        identifier=tidy(number if number.strip("0") else first.lines[0], statement_values.REFERENCE_MAX),
-        account=tidy(account.lines[0], statement_values.REFERENCE_MAX),
+        identifier=tidy(number if number.strip("0") else first.lines[0], values.REFERENCE_MAX),
+        account=tidy(account.lines[0], values.REFERENCE_MAX),
         currency=currency,
         opening=before,
         closing=after,
@@ -167,9 +167,9 @@ def _balance(field: Field, grammar: Grammar) -> tuple[Balance, str]:
     if not found or (len(field.lines) > 1 and field.tag.startswith("60")):
         raise Misread(field.place, f"'{shown(' '.join(field.lines))}' is not a balance")
     # To the end of the line: the pattern leaves digits over where a bank fills up with zeros.
-    amount = statement_values.amount(text[found.start("amount") :], field.place, ",")
+    amount = values.amount(text[found.start("amount") :], field.place, ",")
     on = _day(_year(found["year"]), found["month"], found["day"], field.place)
-    currency = statement_values.currency(found["currency"], field.place)
+    currency = values.currency(found["currency"], field.place)
     return Balance(EXACT.minus(amount) if found["status"].upper() == "D" else amount, on), currency
 
 
@@ -179,7 +179,7 @@ def _line(field: Field, details: Sequence[str], grammar: Grammar) -> StatementLi
     # The library can do without a type. What stands between amount and type would then be taken for a reference.
     if not found or not found["id"]:
         raise Misread(field.place, f"'{shown(field.lines[0])}' is not a statement line")
-    amount = statement_values.amount(found["amount"], field.place, ",")
+    amount = values.amount(found["amount"], field.place, ",")
     taken = found["status"].upper() in ("D", "RC")
     valued_on = _day(_year(found["year"]), found["month"], found["day"], field.place)
     said = mt940_details.read(details)
@@ -189,11 +189,11 @@ def _line(field: Field, details: Sequence[str], grammar: Grammar) -> StatementLi
         booked_on=_entry_day(found["entry_month"] or "", found["entry_day"] or "", valued_on, field.place),
         valued_on=valued_on,
         amount=EXACT.minus(amount) if taken else amount,
-        references=statement_values.references(
+        references=values.references(
             [*said.references, _reference(found["customer_reference"])], [found["bank_reference"] or ""]
         ),
-        counterparty=tidy(said.counterparty, statement_values.COUNTERPARTY_MAX),
-        description=tidy(f"{said.description} {supplementary}", statement_values.DESCRIPTION_MAX),
+        counterparty=tidy(said.counterparty, values.COUNTERPARTY_MAX),
+        description=tidy(f"{said.description} {supplementary}", values.DESCRIPTION_MAX),
     )
 
 
@@ -214,7 +214,7 @@ def _day(year: int, month: str, of_month: str, place: str) -> date:
     """
     if month == "02" and of_month in ("29", "30"):
         of_month = str(monthrange(year, 2)[1])
-    return statement_values.day(str(year), month, of_month, place)
+    return values.day(str(year), month, of_month, place)
 
 
 def _entry_day(month: str, of_month: str, valued_on: date, place: str) -> date:

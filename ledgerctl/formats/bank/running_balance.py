@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ledgerctl.core.money import EXACT
 from ledgerctl.core.statements import Balance, StatementLine
-from ledgerctl.formats.statement_values import Misread
+from ledgerctl.formats.bank.values import Misread
 
 
 class Standing(NamedTuple):

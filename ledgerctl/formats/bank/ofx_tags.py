@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ledgerctl.core.money import shown
-from ledgerctl.formats.elements import DEPTH_MAX, Element
-from ledgerctl.formats.statement_values import Misread
+from ledgerctl.formats.bank.elements import DEPTH_MAX, Element
+from ledgerctl.formats.bank.values import Misread
 
 _START = re.compile(r"<OFX\s*>")
 DECLARATION = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)

@@ -13,8 +13,8 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from ledgerctl.core.money import shown
-from ledgerctl.formats.elements import DEPTH_MAX, Element
-from ledgerctl.formats.statement_values import Misread
+from ledgerctl.formats.bank.elements import DEPTH_MAX, Element
+from ledgerctl.formats.bank.values import Misread
 
 NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}")
 _STATEMENT = ["Document", "BkToCstmrStmt", "Stmt"]

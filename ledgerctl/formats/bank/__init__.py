@@ -1,0 +1,1 @@
+"""What banks write: one reader a format, all behind `formats/statements.py`."""

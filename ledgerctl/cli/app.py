@@ -247,9 +247,7 @@ def _with_suggestion(error: LedgerError, invocation: Invocation | None) -> Ledge
 
 def _unanswered(lost: output.AnswerLost, *, changed: bool) -> NoReturn:
     """The reader went away (`| head`), or the disk is full. A read ends quietly; a write was committed before."""
-    if lost.reason is not None:
-        output.note(f"warning: the answer could not be written: {lost.reason}")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    lost.told()
     raise typer.Exit(Exit.DONE if changed else Exit.READER_GONE)
 
 

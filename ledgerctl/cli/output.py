@@ -46,6 +46,12 @@ class AnswerLost(Exception):
         self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
         super().__init__(str(error))
 
+    def told(self) -> None:
+        """Say so, unless it was the reader who left. Nothing more goes to stdout, not even the rest of the answer."""
+        if self.reason is not None:
+            note(f"warning: the answer could not be written: {self.reason}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
 
 def exits(*codes: Exit) -> str:
     """The end of a command's help: the exit codes it can give, beside those that every command can."""

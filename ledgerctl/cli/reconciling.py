@@ -194,8 +194,9 @@ def _answer(invocation: Invocation, answer: dict[str, Any], different: Differenc
     try:
         if findings or read:
             invocation.show(answer, COLUMNS, rows=findings, head=reconciled.summary(answer))
-    except output.AnswerLost:
+    except output.AnswerLost as lost:
         if not findings:
-            raise  # and with findings, their exit code says more than that nobody could read them
+            raise
+        lost.told()  # and then their exit code: it says more than that nobody could read them
     if findings:
         raise different

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise, product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ledgerctl.core import sums
 from ledgerctl.core.assignment import assign, assign_nearest
@@ -70,6 +70,9 @@ class Item:
     words: frozenset[str] = frozenset()
     reverses: int | None = None
     """Of an entry: the entry that its transaction reverses."""
+
+
+Dated = TypeVar("Dated", Item, "_Batch")
 
 
 class Match(NamedTuple):
@@ -274,24 +277,60 @@ def _likest(line: Item, entries: Sequence[Item]) -> Item | None:
 
 def _by_sum(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
     """One line of several entries, then one entry of several lines."""
-    asked = max(1, len(lines) + len(entries))
-    largest = max((abs(item.amount) for item in (*lines, *entries)), default=0)
-    odds = sums.Odds(_FALSE_SUMS / asked, largest)
     taken: set[int] = set()
     used: set[int] = set()
-    for line in lines:
-        if parts := _parts(line, _near(entries, line.on, terms.window), taken, odds):
+    for line, parts in _summed(lines, entries, terms):
+        taken.update(parts)
+        used.add(line)
+        yield Match(Rule.SUM, (line,), parts)
+    for entry, parts in _summed(_without(entries, taken), _without(lines, used), terms):
+        yield Match(Rule.SUM, parts, (entry,))
+
+
+def _summed(wholes: Sequence[Item], others: Sequence[Item], terms: Terms) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Those that are a sum of others, and of which."""
+    largest = max((abs(item.amount) for item in (*wholes, *others)), default=0)
+    odds = sums.Odds(_FALSE_SUMS / max(1, len(wholes)), largest)
+    batches = _batches(others)
+    taken: set[int] = set()
+    for whole in wholes:
+        if parts := _parts(whole, others, batches, taken, odds, terms):
             taken.update(parts)
-            used.add(line.id)
-            yield Match(Rule.SUM, (line.id,), parts)
-    for entry in _without(entries, taken):
-        if parts := _parts(entry, _near(lines, entry.on, terms.window), used, odds):
-            used.update(parts)
-            yield Match(Rule.SUM, parts, (entry.id,))
+            yield whole.id, parts
 
 
-def _parts(whole: Item, near: Sequence[Item], taken: Collection[int], odds: sums.Odds) -> tuple[int, ...]:
-    """Of those whose texts are like its own, if they explain it; else of all that are near."""
+class _Batch(NamedTuple):
+    """Neighbours that are all open, while those around them are matched: likely one thing on the other side."""
+
+    on: date
+    amount: int
+    ids: tuple[int, ...]
+
+
+def _batches(items: Sequence[Item]) -> list[_Batch]:
+    """By their days. Ids are given in order: a gap between two is something that is matched."""
+    in_order = sorted(items, key=lambda item: item.id)
+    starts = [0, *(place for place in range(1, len(in_order)) if in_order[place].id != in_order[place - 1].id + 1)]
+    groups = [in_order[start:end] for start, end in zip(starts, [*starts[1:], len(in_order)], strict=True)]
+    several = [group for group in groups if len(group) > 1]
+    found = [_Batch(group[0].on, sum(i.amount for i in group), tuple(i.id for i in group)) for group in several]
+    return sorted(found)
+
+
+def _parts(
+    whole: Item,
+    others: Sequence[Item],
+    batches: Sequence[_Batch],
+    taken: Set[int],
+    odds: sums.Odds,
+    terms: Terms,
+) -> tuple[int, ...]:
+    """A whole batch if there is one that fits; or some of those whose texts are like its own; or else of all near."""
+    near_batches = _near(batches, whole.on, terms.window)
+    fitting = [batch for batch in near_batches if batch.amount == whole.amount and not taken & set(batch.ids)]
+    if len(fitting) == 1 and len(near_batches) <= odds.allowed_of_batches:
+        return fitting[0].ids
+    near = _near(others, whole.on, terms.window)
     for some in (_alike(whole, near), near):
         if len(some) > odds.allowed_at_most:  # most of what is left open ends here, before anything is added up
             continue
@@ -308,12 +347,12 @@ def _alike(whole: Item, near: Sequence[Item]) -> list[Item]:
     return [item for item in near if likeness(whole.words, item.words) >= LIKE_ENOUGH]
 
 
-def _near(items: Sequence[Item], day: date, window: int) -> Sequence[Item]:
+def _near(items: Sequence[Dated], day: date, window: int) -> Sequence[Dated]:
     start, end = _range(items, day, window)
     return items[start:end]
 
 
-def _range(items: Sequence[Item], day: date, window: int) -> tuple[int, int]:
+def _range(items: Sequence[Dated], day: date, window: int) -> tuple[int, int]:
     """Where those within the window around a day begin and end; the items are in the order of their days."""
     start = bisect_left(items, day - timedelta(window), key=lambda item: item.on)
     return start, bisect_right(items, day + timedelta(window), lo=start, key=lambda item: item.on)

@@ -29,6 +29,11 @@ class Odds(NamedTuple):
         """However the amounts lie, no more sums than these may be tried."""
         return 3 * self.largest * min(self.chance, CHANCE_MAX)
 
+    @property
+    def allowed_of_batches(self) -> float:
+        """So many sums that are given, and not picked, may be compared: they are at least as far apart as amounts."""
+        return self.largest * min(self.chance, CHANCE_MAX)
+
 
 Ways = Callable[[int, Sequence[int], int], Iterator[tuple[int, ...]]]
 

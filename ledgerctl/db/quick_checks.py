@@ -157,7 +157,7 @@ LAST_RUN = """
            extract(epoch FROM clock_timestamp() - coalesce(r.finished_at, l.created_at))::float AS seconds
     FROM ledgers l
     LEFT JOIN LATERAL (
-        SELECT * FROM reconciliations WHERE ledger_id = l.id ORDER BY id DESC LIMIT 1
+        SELECT * FROM reconciliations WHERE ledger_id = l.id AND account_id IS NULL ORDER BY id DESC LIMIT 1
     ) r ON true
     WHERE l.name = %s
 """

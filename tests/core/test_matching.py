@@ -143,6 +143,18 @@ def test_a_line_is_the_sum_of_neighbouring_entries() -> None:
     assert found([item(1, 3, 9023 + 3117 + 8851)], entries) == [("sum", (1,), (2, 3, 4))]
 
 
+def test_a_line_is_the_sum_of_all_neighbours_that_nothing_else_takes() -> None:
+    """However many they are: what is around them is matched."""
+    entries = [item(n, 1 + n // 30, 10_007 + 311 * n) for n in range(60)]
+    batch = entries[20:45]
+    lines = [item(n, one.on.day, one.amount) for n, one in enumerate(entries) if one not in batch]
+
+    made = found([*lines, item(99, 3, sum(one.amount for one in batch))], entries)
+
+    assert made[-1] == ("sum", (99,), tuple(one.id for one in batch))
+    assert len(made) == len(lines) + 1
+
+
 def test_a_line_is_the_sum_of_a_few_entries_from_anywhere() -> None:
     entries = [item(n, 1 + n // 3, amount) for n, amount in enumerate([123401, 571133, 902377, 311719, 885157])]
 

@@ -54,8 +54,13 @@ OPEN_ITEMS = Declared("ledgerctl_reconcile_open_items", "Items that the last rec
 OLDEST_OPEN_ITEM = Declared(
     "ledgerctl_reconcile_oldest_open_item_age_seconds", "The age of the oldest of the open items, then.", "seconds"
 )
+OLDEST_STATEMENT = Declared(
+    "ledgerctl_reconcile_oldest_statement_age_seconds",
+    "How long ago the last day was that the bank has told of, for the account where that is longest.",
+    "seconds",
+)
 
-DECLARED = (LAST_RUN, LAST_SUCCESS, DURATION, EXIT_CODE, FINDINGS, OPEN_ITEMS, OLDEST_OPEN_ITEM)
+DECLARED = (LAST_RUN, LAST_SUCCESS, DURATION, EXIT_CODE, FINDINGS, OPEN_ITEMS, OLDEST_OPEN_ITEM, OLDEST_STATEMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class JobResult:
     findings: int | None = None
     open_items: int | None = None
     oldest_open_age_s: float | None = None
+    oldest_statement_age_s: float | None = None
 
 
 def report(result: JobResult, gateway: str, textfile: Path | None) -> list[str]:
@@ -132,6 +138,7 @@ def _samples(result: JobResult) -> dict[Declared, float]:
         FINDINGS: result.findings,
         OPEN_ITEMS: result.open_items,
         OLDEST_OPEN_ITEM: result.oldest_open_age_s,
+        OLDEST_STATEMENT: result.oldest_statement_age_s,
     }
     return {metric: float(value) for metric, value in found.items() if value is not None}
 

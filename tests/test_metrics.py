@@ -29,7 +29,9 @@ LABELS = {"job": "ledgerctl_reconcile", "ledger": "main"}
 CLEAN = JobResult("ledgerctl_reconcile", "main", 1_000_000.5, 1_000_002.0, 0, findings=0)
 FAILED = JobResult("ledgerctl_reconcile", "main", 2_000_000.0, 2_000_001.0, 69)
 DIFFERENT = JobResult("ledgerctl_reconcile", "main", 3_000_000.0, 3_000_001.0, 6, findings=4)
-MATCHED = replace(CLEAN, job="ledgerctl_reconcile_statement", open_items=3, oldest_open_age_s=86_400.0)
+MATCHED = replace(
+    CLEAN, job="ledgerctl_reconcile_statement", open_items=3, oldest_open_age_s=86_400.0, oldest_statement_age_s=3_600.0
+)
 
 
 # -- the metrics -----------------------------------------------------------------------------------------------------
@@ -84,6 +86,7 @@ def test_a_gateway_is_told_by_post_in_the_group_of_job_and_ledger() -> None:
         FINDINGS: 0,
         "ledgerctl_reconcile_open_items": 3,
         "ledgerctl_reconcile_oldest_open_item_age_seconds": 86_400,
+        "ledgerctl_reconcile_oldest_statement_age_seconds": 3_600,
     }
 
 

@@ -46,6 +46,7 @@ class Told:
     findings: int | None = None
     open_items: int | None = None
     oldest_open_age_s: float | None = None
+    oldest_statement_age_s: float | None = None
     skipped: bool = False
     """Another run does the work, and reports it: this one reports nothing."""
 
@@ -138,9 +139,8 @@ def _report(job: str, places: _Places, started_at: float, exit_code: int, told: 
 def _problems(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> list[str]:
     from ledgerctl import metrics
 
-    result = metrics.JobResult(
-        job, places.ledger, started_at, time.time(), exit_code, told.findings, told.open_items, told.oldest_open_age_s
-    )
+    found = (told.findings, told.open_items, told.oldest_open_age_s, told.oldest_statement_age_s)
+    result = metrics.JobResult(job, places.ledger, started_at, time.time(), exit_code, *found)
     return metrics.report(result, places.pushgateway, places.textfile if _collected(places.textfile) else None)
 
 

@@ -154,7 +154,8 @@ def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: To
     days = bank_reconciling.WINDOW_DAYS if asked.window is None else asked.window
     result = bank_reconciling.run(invocation.books, asked.account, delivery, days)
     standing = invocation.read(bank_reports.standing)
-    told.findings, told.open_items, told.oldest_open_age_s = standing
+    told.findings, told.open_items = standing.findings, standing.open_items
+    told.oldest_open_age_s, told.oldest_statement_age_s = standing.oldest_open_age_s, standing.oldest_statement_age_s
     if result.taken.known and not result.taken.statements:
         invocation.note("this statement was read before; nothing of it was stored now")
     answer: dict[str, Any] = {

@@ -47,8 +47,10 @@ MATCHES = """
 STANDING = """
     SELECT coalesce(sum(jsonb_array_length(r.findings)), 0)::int AS findings,
            coalesce(sum((r.detail->'open'->>'lines')::int + (r.detail->'open'->>'entries')::int), 0)::int AS open_items,
-           coalesce(extract(epoch FROM clock_timestamp() - min(r.detail->>'oldest_open_on')::date), 0)::float
-               AS oldest_open_age_s
+           coalesce(extract(epoch FROM clock_timestamp() - min((r.detail->>'oldest_open_on')::date)), 0)::float
+               AS oldest_open_age_s,
+           coalesce(extract(epoch FROM clock_timestamp() - min((r.detail->>'tells_until')::date)), 0)::float
+               AS oldest_statement_age_s
     FROM bank_accounts b
     CROSS JOIN LATERAL (SELECT x.findings, x.detail FROM reconciliations x
                         WHERE x.ledger_id = b.ledger_id AND x.account_id = b.account_id
@@ -58,11 +60,12 @@ STANDING = """
 
 
 class Standing(NamedTuple):
-    """Of all accounts that are compared with their banks, as their last runs left them; the age is in seconds."""
+    """Of all accounts that are compared with their banks, as their last runs left them; ages are in seconds."""
 
     findings: int
     open_items: int
     oldest_open_age_s: float
+    oldest_statement_age_s: float
 
 
 def standing(conn: Connection, ledger: int) -> Standing:

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ledgerctl.errors import Exit
 from tests.conftest import Run
@@ -347,3 +349,23 @@ def test_a_run_that_takes_too_long_is_given_up(shop: Command, surroundings: dict
     assert done.err.startswith(
         "error: not done within 0.3 s: nothing was checked to its end, and nothing has changed\n"
     )
+
+
+def test_the_metrics_of_a_run_are_of_all_accounts_that_have_a_bank(shop: Command, seed: Any, directory: Path) -> None:
+    """One job and one ledger have one group: a clean account hides nothing of another."""
+    seed([{"code": "till", "type": "asset", "min_balance": "none"}])
+    compare(shop)
+    other = STATEMENT.replace("INVENTED 1", "INVENTED 2").replace("C100,00", "C90,00").replace("147,30", "137,30")
+    (directory / "till.sta").write_text(other, encoding="utf-8")
+
+    done = shop("reconcile", "--account", "till", "--statement", "till.sta", "--metrics-textfile", "job.prom")
+
+    assert done.code == Exit.DIFFERENCES
+    text = (directory / "job.prom").read_text(encoding="utf-8")
+    values = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert values["ledgerctl_reconcile_findings"] == 1 + 3
+    assert values["ledgerctl_reconcile_open_items"] == 1 + 3
+    oldest, now = values["ledgerctl_reconcile_oldest_statement_age_seconds"], datetime.now(UTC)
+    assert (now - timedelta(seconds=oldest)).date() == date(2026, 1, 5)
+    assert values["ledgerctl_reconcile_oldest_open_item_age_seconds"] == pytest.approx(oldest + 3 * 86_400, abs=1)
+    assert "ledgerctl_job_last_success_timestamp_seconds" not in values

@@ -45,15 +45,18 @@ BEGIN_ACCOUNT = """
 KNOWN = """
     SELECT sha256 FROM bank_statements WHERE ledger_id = %s AND account_id = %s AND sha256 = ANY(%s)
 """
-# The last balance that the bank gave, and what it has told of since.
+# The last balance that the bank gave, and what statements without one have told of since.
 STANDING = """
     SELECT s.closing + coalesce(later.total, 0) AS balance, s.identifier
     FROM bank_statements s
-    CROSS JOIN LATERAL (SELECT sum(l.amount) AS total FROM bank_lines l
-                        WHERE l.ledger_id = s.ledger_id AND l.account_id = s.account_id AND l.statement_id > s.id
-                       ) later
+    CROSS JOIN LATERAL (SELECT sum(l.amount) AS total
+                        FROM bank_statements t
+                        JOIN bank_lines l ON l.ledger_id = t.ledger_id AND l.account_id = t.account_id
+                                             AND l.statement_id = t.id
+                        WHERE t.ledger_id = s.ledger_id AND t.account_id = s.account_id AND t.id > s.id
+                          AND t.closing IS NULL) later
     WHERE s.ledger_id = %(ledger)s AND s.account_id = %(account)s AND s.closing IS NOT NULL
-    ORDER BY s.id DESC
+    ORDER BY s.closing_on DESC, s.id DESC
     LIMIT 1
 """
 TELLS_UNTIL = "SELECT max(tells_until) FROM bank_statements WHERE ledger_id = %s AND account_id = %s"

@@ -15,7 +15,8 @@ from psycopg.rows import class_row
 from ledgerctl.db.connection import Connection
 
 MOVED = """
-    SELECT a.id AS account_id, coalesce(c.seq, 0) AS seq, coalesce(c.balance, 0) AS balance, c.seq IS NULL AS is_new
+    SELECT a.id AS account_id, coalesce(c.seq, 0) AS seq, coalesce(c.balance, 0) AS balance, c.seq IS NULL AS is_new,
+           a.seq - coalesce(c.seq, 0) AS entries
     FROM (SELECT id, seq, balance FROM accounts WHERE ledger_id = %(ledger)s) a
     LEFT JOIN (SELECT account_id, seq, balance FROM reconciliation_checkpoints WHERE ledger_id = %(ledger)s) c
               ON c.account_id = a.id
@@ -40,6 +41,8 @@ class Moved(NamedTuple):
     balance: Decimal
     is_new: bool
     """It was never verified."""
+    entries: int
+    """So many are new, if it says so truly."""
 
 
 def moved(conn: Connection, ledger: int) -> list[Moved]:

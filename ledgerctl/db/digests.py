@@ -25,8 +25,8 @@ ACCOUNTS = """
     WHERE a.ledger_id = %(ledger)s AND (%(ids)s::bigint[] IS NULL OR a.id = ANY(%(ids)s))
 """
 ENTRIES = """
-    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after)), 0),
-           coalesce(sum(uuid_hash_extended(transaction_id, account_id)), 0)
+    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after, balance_after < 0)), 0),
+           coalesce(sum(membership_hash(transaction_id, account_id, seq)), 0)
     FROM some_entries
 """
 TRANSACTIONS = """
@@ -36,34 +36,43 @@ TRANSACTIONS = """
 """
 
 # The same of everything, in one pass over each table, and what must come to nothing: what stands after each entry less
-# what the next one begins with, and the amounts of a transaction, each times a number that is the transaction's own.
+# what the next one begins with, and the legs of each transaction. Amounts are not hashed: they are what two balances
+# that are lie apart.
 ALL_ACCOUNTS = "SELECT count(*), coalesce(sum(account_hash(a)), 0) FROM accounts a WHERE a.ledger_id = %(ledger)s"
 ALL_TRANSACTIONS = """
     SELECT count(*), coalesce(sum(transaction_hash(t)), 0) FROM transactions t WHERE t.ledger_id = %(ledger)s
 """
 ALL_ENTRIES = """
-    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after)), 0),
-           coalesce(sum(uuid_hash_extended(transaction_id, account_id)), 0),
-           coalesce(sum(standing_hash(account_id, seq - 1, balance_after - amount)), 0),
-           coalesce(sum(amount * uuid_hash_extended(transaction_id, 0)), 0)
-    FROM transaction_entries
-    WHERE ledger_id = %(ledger)s
+    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after, balance_after < 0)), 0),
+           coalesce(sum(membership_hash(transaction_id, account_id, seq)), 0),
+           coalesce(sum(standing_hash(account_id, seq - 1, balance_after - amount, balance_after < amount)), 0),
+           coalesce(sum(leg_hash(transaction_id, amount, currency)), 0)
+    FROM entries
 """
-ALL_ENTRIES_BY_CURRENCY = """
-    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after)), 0),
-           coalesce(sum(uuid_hash_extended(transaction_id, account_id)), 0),
-           coalesce(sum(standing_hash(account_id, seq - 1, balance_after - amount)), 0),
-           coalesce(sum(amount * uuid_hash_extended(transaction_id, a.currency)), 0)
-    FROM transaction_entries
-    LEFT JOIN (SELECT id, hashtextextended(currency, 0) AS currency FROM accounts WHERE ledger_id = %(ledger)s) a
-              ON a.id = account_id
-    WHERE ledger_id = %(ledger)s
-"""
+# Where a transaction has legs that do not cancel out in pairs: the amounts, each times a number that is the
+# transaction's own, cancel out however many there are.
+ALL_AMOUNTS = "SELECT coalesce(sum(amount * uuid_hash_extended(transaction_id, currency)), 0) FROM entries"
 STANDINGS = """
-    SELECT coalesce(sum(standing_hash(id, seq, balance)), 0) - coalesce(sum(standing_hash(id, 0, 0)), 0),
-           count(DISTINCT currency)
+    SELECT coalesce(sum(standing_hash(id, seq, balance, balance < 0)), 0)
+               - coalesce(sum(standing_hash(id, 0, 0, false)), 0),
+           coalesce(min(currency) <> max(currency), false)
     FROM accounts
     WHERE ledger_id = %(ledger)s
+"""
+# All entries, each with a number for its currency; of a single currency no account need be asked.
+ONE_CURRENCY = """
+    WITH entries AS NOT MATERIALIZED (
+        SELECT *, 0::bigint AS currency FROM transaction_entries WHERE ledger_id = %(ledger)s
+    )
+"""
+SEVERAL_CURRENCIES = """
+    WITH entries AS NOT MATERIALIZED (
+        SELECT e.*, a.currency
+        FROM transaction_entries e
+        LEFT JOIN (SELECT id, hashtextextended(currency, 0) AS currency FROM accounts WHERE ledger_id = %(ledger)s) a
+                  ON a.id = e.account_id
+        WHERE e.ledger_id = %(ledger)s
+    )
 """
 
 STORED = "SELECT part, rows, total, weighted FROM reconciliation_digests WHERE ledger_id = %s"
@@ -142,12 +151,14 @@ def of_scope(conn: Connection, scope: Scope) -> dict[str, Digest]:
 def of_everything(conn: Connection, ledger: int) -> Sums:
     """One pass over the entries and one over the transactions, by as many processes as the server gives."""
     parameters = {"ledger": ledger}
-    standings, currencies = _row(conn, STANDINGS, parameters)
-    statement = ALL_ENTRIES_BY_CURRENCY if currencies > 1 else ALL_ENTRIES
-    count, after, pairs, before, imbalance = _row(conn, statement, parameters)
+    standings, several = _row(conn, STANDINGS, parameters)
+    entries = SEVERAL_CURRENCIES if several else ONE_CURRENCY
+    count, after, members, before, imbalance = _row(conn, entries + ALL_ENTRIES, parameters)
+    if imbalance != 0:
+        [imbalance] = _row(conn, entries + ALL_AMOUNTS, parameters)
     posted, total = _row(conn, ALL_TRANSACTIONS, parameters)
     agree = bool(after - before == standings and imbalance == 0)
-    return Sums({**_of_entries(count, after, pairs), "transactions": _digest(posted, total, None)}, agree)
+    return Sums({**_of_entries(count, after, members), "transactions": _digest(posted, total, None)}, agree)
 
 
 def which(conn: Connection, ledger: int, part: str, before: Digest) -> str | None:
@@ -160,8 +171,8 @@ def which(conn: Connection, ledger: int, part: str, before: Digest) -> str | Non
     return None if row is None else str(row[0])
 
 
-def _of_entries(count: int, after: Decimal, pairs: Decimal) -> dict[str, Digest]:
-    return {"entries": _digest(count, after + pairs, None)}
+def _of_entries(count: int, after: Decimal, members: Decimal) -> dict[str, Digest]:
+    return {"entries": _digest(count, after + members, None)}
 
 
 def _digest(rows: int, total: Decimal, weighted: Decimal | None) -> Digest:

@@ -6,6 +6,7 @@ checks themselves. Then come changes that agree with one another, which no sum a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Event
@@ -181,6 +182,120 @@ def test_a_full_run_finds_what_agrees_with_all_the_rest(scene: Scene, case: str)
     assert {(check, subject.format_map(scene.names)) for check, subject in expected} <= found
 
 
+# left paid right 10, and then 20: damage that a hash which does not see the sign of a number, or takes each column for
+# itself, is the same before and after.
+BOTH = "UPDATE transaction_entries SET {} WHERE account_id IN ({{left}}, {{right}})"
+UNSEEN: dict[str, tuple[list[str], tuple[str, str]]] = {
+    "amounts that lead to the opposite of the balance before": (
+        [BOTH.format("amount = 2 * amount") + " AND seq = 2"],
+        ("running-balance", "account right seq 2 transaction {second}"),
+    ),
+    "every sign": (
+        [
+            BOTH.format("amount = -amount, balance_after = -balance_after"),
+            "UPDATE accounts SET balance = -balance WHERE id IN ({left}, {right})",
+        ],
+        ("fingerprint", "transaction {second}"),
+    ),
+    "two transactions that changed all their entries": (
+        [BOTH.format("transaction_id = CASE seq WHEN 1 THEN '{second}'::uuid ELSE '{first}'::uuid END")],
+        ("fingerprint", "transaction {first}"),
+    ),
+    "two accounts that changed names": (
+        ["UPDATE accounts SET name = CASE id WHEN {left} THEN 'Right' ELSE 'Left' END WHERE id IN ({left}, {right})"],
+        ("unchanged", "accounts"),
+    ),
+    "a limit on the other side of zero": (
+        ["UPDATE accounts SET min_balance = -min_balance WHERE id = {right}"],
+        ("unchanged", "account right"),
+    ),
+    "an upper limit on the other side of zero": (
+        ["UPDATE accounts SET max_balance = -max_balance WHERE id = {idle}"],
+        ("unchanged", "account idle"),
+    ),
+    "an empty description": (
+        [r"UPDATE transactions SET description = E'\x01' WHERE id = '{first}'"],
+        ("unchanged", "transaction {first}"),
+    ),
+    "who wrote it": (["UPDATE transactions SET xid8 = '7' WHERE id = '{first}'"], ("unchanged", "transaction {first}")),
+}
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_a_full_run_finds_what_a_weaker_hash_would_not_see(books: Books, conn: Connection, case: str) -> None:
+    names = {}
+    accounts.create(books, [new("left", floor=None), new("right", floor="-30"), new("idle", floor=None)])
+    conn.execute("ALTER TABLE accounts DROP CONSTRAINT accounts_max_balance")
+    conn.execute("UPDATE accounts SET name = initcap(code), max_balance = 100")
+    for name, amount in (("first", "10"), ("second", "20")):
+        names[name] = str(payments.post_one(books, transfer("left", "right", amount, name)).transaction.id)
+    names |= {code: str(number) for code, number in conn.execute("SELECT code, id FROM accounts")}
+    clean(books)
+    statements, expected = UNSEEN[case]
+    damage(Scene(conn, books, names), *statements)
+
+    result = run(books, full=True)
+
+    check, subject = expected
+    assert (check, subject.format_map(names)) in {(finding.check, finding.subject) for finding in result.findings}
+
+
+def test_what_two_accounts_are_cannot_change_places_column_by_column(books: Books, conn: Connection) -> None:
+    """Modulo 2^64: by which multiples of it the sums of a weaker hash differ is chance."""
+    accounts.create(books, [new("left"), new("right")])
+    summed = []
+    for names in ("'Left' ELSE 'Right'", "'Right' ELSE 'Left'"):
+        conn.execute(f"UPDATE accounts SET name = CASE code WHEN 'left' THEN {names} END".encode())
+        [[total]] = conn.execute("SELECT sum(account_hash(a)) FROM accounts a").fetchall()
+        summed.append(int(total) % 2**64)
+
+    assert summed[0] != summed[1]
+
+
+def test_amounts_are_only_multiplied_where_legs_do_not_cancel_out_in_pairs(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = digests._row
+
+    def asked_for(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+        asked.append(statement)
+        return ask(conn, statement, parameters)
+
+    monkeypatch.setattr(digests, "_row", asked_for)
+    clean(scene.books)
+    clean(scene.books, full=True)
+    assert not [statement for statement in asked if digests.ALL_AMOUNTS in statement]
+
+    legs = [
+        Leg("bank", Side.DEBIT, Decimal(3), None),
+        *[Leg(to, Side.CREDIT, Decimal(1), None) for to in ("alice", "bob")],
+    ]
+    payments.post_one(
+        scene.books, request(uuid7(), "three", Kind.JOURNAL, [*legs, Leg("bob", Side.CREDIT, Decimal(1), None)])
+    )
+    clean(scene.books, full=True)
+    assert [statement for statement in asked if digests.ALL_AMOUNTS in statement]
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "standing_hash(1, 7, n, false)",
+        "standing_hash(1, n, 7, false)",
+        "membership_hash('{uuid}', 1, n)",
+        "leg_hash('{uuid}', n, 0)",
+    ],
+)
+def test_a_hash_takes_in_more_than_32_bits(conn: Connection, hashed: str) -> None:
+    """Of 300,000 numbers with 32 bits, ten are there twice."""
+    query = "SELECT count(DISTINCT {}) FROM generate_series(1, 300000) AS n"
+
+    [[different]] = conn.execute(query.format(hashed.format(uuid=uuid7())).encode()).fetchall()
+
+    assert different == 300_000
+
+
 def test_there_are_forty_kinds_of_damage_and_more() -> None:
     assert len(DAMAGE) + len(AGREED) >= 40
 
@@ -218,6 +333,29 @@ def test_what_was_verified_is_not_read_again(scene: Scene) -> None:
 
     assert run(scene.books).status == "clean"
     assert run(scene.books, full=True).status == "differences"
+
+
+def test_much_that_is_new_is_looked_for_in_everything(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which finds damage beside it, and sums nothing anew: what agrees with all the rest is still for a full run."""
+    monkeypatch.setattr(reconciling, "_MANY", 0)
+    clean(scene.books)
+    damage(scene, FIRST_KEY)
+    pay(scene.books, "new")
+    assert clean(scene.books).checked["entries"] == 2  # a quarter of all
+
+    for key in "abcd":
+        pay(scene.books, key)
+    much = run(scene.books)
+    damage(scene, entry("amount = 101", "alice", 1))
+    for key in "efghij":
+        pay(scene.books, key)
+    found = run(scene.books)
+
+    assert (much.mode, much.checked["entries"], much.findings) == ("incremental", 8, [])
+    assert (found.mode, found.checked["entries"], found.status) == ("incremental", 12, "differences")
+    assert ("unchanged", "transaction {first}".format_map(scene.names)) in {
+        (finding.check, finding.subject) for finding in run(scene.books, full=True).findings
+    }
 
 
 def test_a_finding_is_found_until_it_is_mended(scene: Scene) -> None:

@@ -65,10 +65,13 @@ ALTER FUNCTION refuse_change() OWNER TO ledger_owner;
 ALTER FUNCTION check_entries() OWNER TO ledger_owner;
 ALTER FUNCTION check_standings() OWNER TO ledger_owner;
 ALTER FUNCTION check_transactions() OWNER TO ledger_owner;
-ALTER FUNCTION standing_hash(bigint, bigint, numeric) OWNER TO ledger_owner;
+ALTER FUNCTION standing_hash(bigint, bigint, numeric, boolean) OWNER TO ledger_owner;
+ALTER FUNCTION membership_hash(uuid, bigint, bigint) OWNER TO ledger_owner;
+ALTER FUNCTION leg_hash(uuid, numeric, bigint) OWNER TO ledger_owner;
 ALTER FUNCTION account_hash(accounts) OWNER TO ledger_owner;
 ALTER FUNCTION bytes_hash(bytea, bigint) OWNER TO ledger_owner;
 ALTER FUNCTION instant_hash(timestamptz, bigint) OWNER TO ledger_owner;
+ALTER FUNCTION writer_hash(xid8, bigint) OWNER TO ledger_owner;
 ALTER FUNCTION transaction_hash(transactions) OWNER TO ledger_owner;
 REVOKE ALL ON FUNCTION refuse_change(), check_entries(), check_standings(), check_transactions() FROM PUBLIC;
 

@@ -217,6 +217,10 @@ UNSEEN: dict[str, tuple[list[str], tuple[str, str]]] = {
         [r"UPDATE transactions SET description = E'\x01' WHERE id = '{first}'"],
         ("unchanged", "transaction {first}"),
     ),
+    "a description and a reference that changed places": (
+        ["UPDATE transactions SET description = reference, reference = description WHERE id = '{second}'"],
+        ("unchanged", "transaction {second}"),
+    ),
     "who wrote it": (["UPDATE transactions SET xid8 = '7' WHERE id = '{first}'"], ("unchanged", "transaction {first}")),
 }
 
@@ -227,8 +231,9 @@ def test_a_full_run_finds_what_a_weaker_hash_would_not_see(books: Books, conn: C
     accounts.create(books, [new("left", floor=None), new("right", floor="-30"), new("idle", floor=None)])
     conn.execute("ALTER TABLE accounts DROP CONSTRAINT accounts_max_balance")
     conn.execute("UPDATE accounts SET name = initcap(code), max_balance = 100")
-    for name, amount in (("first", "10"), ("second", "20")):
-        names[name] = str(payments.post_one(books, transfer("left", "right", amount, name)).transaction.id)
+    for name, amount, extras in (("first", "10", {}), ("second", "20", {"description": "one", "reference": "two"})):
+        posted = payments.post_one(books, transfer("left", "right", amount, name, **extras))
+        names[name] = str(posted.transaction.id)
     names |= {code: str(number) for code, number in conn.execute("SELECT code, id FROM accounts")}
     clean(books)
     statements, expected = UNSEEN[case]

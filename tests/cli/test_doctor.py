@@ -608,6 +608,10 @@ def test_books_that_nobody_reconciles_are_a_warning(posted: Doctor, conn: Connec
         """INSERT INTO reconciliations (ledger_id, mode, status, checked, findings, actor, started_at, finished_at)
            SELECT id, 'full', 'clean', '{}', '[]', 'cron', created_at, created_at + interval '12 hours' FROM ledgers"""
     )
+    conn.execute(
+        """INSERT INTO reconciliations (ledger_id, mode, status, checked, findings, actor, started_at, account_id)
+           SELECT id, 'statement', 'clean', '{}', '[]', 'cron', now(), 1 FROM ledgers"""
+    )  # an account that agrees with its bank says nothing of the books
     assert posted().one("reconciliation")[:2] == ("warning", "the last run was 60 h ago")
 
     assert posted.run("reconcile").code == Exit.DONE

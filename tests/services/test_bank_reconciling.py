@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +19,7 @@ from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, bank_matching, bank_reconciling, payments, reconciling
 from ledgerctl.services.bank_reconciling import Compared, Totals
-from ledgerctl.services.bank_statements import Delivery
+from ledgerctl.services.bank_statements import Delivery, TakenIn
 from ledgerctl.services.books import Books
 from tests.services.conftest import count, new, transfer
 
@@ -327,6 +329,28 @@ def test_a_second_run_for_the_account_is_told_who_runs(shop: Books, open_main: C
         )
         meanwhile()
     assert compare(other).taken.known == 0
+
+
+def test_runs_that_meet_take_a_statement_in_once(
+    shop: Books, open_main: Callable[..., Books], conn: Connection
+) -> None:
+    """The snapshot of one may be older than the commit of the other, whose lock it then finds free."""
+    pay(shop, 1, "100", "a")
+    delivery = Delivery("january.sta", [sheet(1, "0", [(1, "100", "", ""), (2, "1", "", "")])])
+    several = [open_main() for _ in range(4)]
+
+    def one(books: Books) -> str:
+        try:
+            return str(bank_reconciling.run(books, "bank", delivery).taken)
+        except errors.AlreadyRunning:
+            return "another runs"
+
+    with ThreadPoolExecutor(len(several)) as pool:
+        outcomes = Counter(result for _ in range(5) for result in pool.map(one, several))
+
+    assert outcomes.pop(str(TakenIn(1, 2, 0))) == 1
+    assert outcomes.keys() <= {"another runs", str(TakenIn(0, 0, 1))}
+    assert [count(conn, table) for table in ("bank_statements", "bank_lines", "bank_matches")] == [1, 2, 1]
 
 
 def test_runs_are_kept_and_the_books_stay_clean(shop: Books, conn: Connection) -> None:

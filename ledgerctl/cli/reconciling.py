@@ -183,6 +183,8 @@ def _delivery(invocation: Invocation, asked: _Asked, accept: str | None) -> Deli
     if asked.map_name and asked.map_name not in maps:
         known = ", ".join(sorted(maps)) or "none"
         raise BadUsage(detail=f"there is no map '{asked.map_name}'; there are: {known}")
+    if asked.statement == "-" and sys.stdin.isatty():
+        raise BadUsage(detail="standard input is a terminal: name a file, or pipe one in")
     source = records.open_input(asked.statement)
     read = statements.read(source, asked.format or None, maps.get(asked.map_name))
     return Delivery(source.name, read, asked.bank_account, accept)

@@ -92,21 +92,15 @@ def _require_sound(account: Account, delivery: Delivery, statement: Statement) -
                 problem = f"{amount} is no amount in {account.currency}, which has {account.exponent} decimals"
                 raise errors.BadStatement(file=delivery.file, place=line.place, problem=problem)
     if statement.tells_until is None:
-        raise errors.BadStatement(
-            file=delivery.file, place=statement.place, problem="it holds neither a line nor a balance with its day"
-        )
-    if statement.difference and delivery.accept is None:
-        closing = statement.closing.amount if statement.closing is not None else Decimal(0)
+        raise _refused(delivery, statement, "it holds neither a line nor a balance with its day")
+    if statement.closing is not None and statement.difference and delivery.accept is None:
+        closing = statement.closing.amount
+        come_to = _text(account, closing - statement.difference)
         problem = (
-            f"its opening balance and its lines come to {_text(account, closing - statement.difference)}, "
-            f"its closing balance is {_text(account, closing)}"
+            f"its opening balance and its lines come to {come_to}, its closing balance is {_text(account, closing)}"
         )
-        raise errors.BadStatement(
-            file=delivery.file,
-            place=statement.place,
-            problem=problem,
-            hint="ask the bank for the whole statement; --accept REASON takes it as it is",
-        )
+        hint = "ask the bank for the whole statement; --accept REASON takes it as it is"
+        raise _refused(delivery, statement, problem, hint)
 
 
 def _require_chain(
@@ -120,16 +114,15 @@ def _require_chain(
     begins_with = _begins_with(statement, lines)
     if standing is None or begins_with is None or begins_with == standing.balance or delivery.accept is not None:
         return
-    problem = (
-        f"it begins with {_text(account, begins_with)}, but the statement before it "
-        f"{f'({standing.identifier}) ' if standing.identifier else ''}ended with {_text(account, standing.balance)}"
-    )
-    raise errors.BadStatement(
-        file=delivery.file,
-        place=statement.place,
-        problem=problem,
-        hint="read first what is missing between them; --accept REASON takes it as it is",
-    )
+    before = f"the statement before it{f' ({standing.identifier})' if standing.identifier else ''}"
+    ended_with = _text(account, standing.balance)
+    problem = f"it begins with {_text(account, begins_with)}, but {before} ended with {ended_with}"
+    hint = "read first what is missing between them; --accept REASON takes it as it is"
+    raise _refused(delivery, statement, problem, hint)
+
+
+def _refused(delivery: Delivery, statement: Statement, problem: str, hint: str = "") -> errors.BadStatement:
+    return errors.BadStatement(file=delivery.file, place=statement.place, problem=problem, hint=hint)
 
 
 def _begins_with(statement: Statement, lines: Iterable[StatementLine]) -> Decimal | None:

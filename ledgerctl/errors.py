@@ -402,7 +402,7 @@ class MatchNotFound(LedgerError):
     code = "MATCH_NOT_FOUND"
     exit_code = Exit.NOT_FOUND
     message = "there is no match {match_id}, or it was taken apart before"
-    hint = "ledgerctl reconcile show RUN lists the matches of a run"
+    hint = "ledgerctl reconcile show RUN --matches lists the matches of a run"
 
 
 class DeadlinePassed(LedgerError):

@@ -55,8 +55,8 @@ OLDEST_OPEN_ITEM = Declared(
     "ledgerctl_reconcile_oldest_open_item_age_seconds", "The age of the oldest of the open items, then.", "seconds"
 )
 OLDEST_STATEMENT = Declared(
-    "ledgerctl_reconcile_oldest_statement_age_seconds",
-    "How long ago the last day was that the bank has told of, for the account where that is longest.",
+    "ledgerctl_reconcile_oldest_statement_timestamp_seconds",
+    "The last day that the bank has told of, for the account where that is longest ago.",
     "seconds",
 )
 
@@ -75,7 +75,7 @@ class JobResult:
     findings: int | None = None
     open_items: int | None = None
     oldest_open_age_s: float | None = None
-    oldest_statement_age_s: float | None = None
+    oldest_statement_at_s: float | None = None
 
 
 def report(result: JobResult, gateway: str, textfile: Path | None) -> list[str]:
@@ -132,13 +132,13 @@ def _reason(error: Exception) -> str:
 def _samples(result: JobResult) -> dict[Declared, float]:
     found: dict[Declared, float | None] = {
         LAST_RUN: result.finished_at,
-        LAST_SUCCESS: result.finished_at if result.exit_code == 0 and not result.findings else None,
+        LAST_SUCCESS: result.finished_at if result.exit_code == 0 else None,
         DURATION: max(0.0, result.finished_at - result.started_at),
         EXIT_CODE: result.exit_code,
         FINDINGS: result.findings,
         OPEN_ITEMS: result.open_items,
         OLDEST_OPEN_ITEM: result.oldest_open_age_s,
-        OLDEST_STATEMENT: result.oldest_statement_age_s,
+        OLDEST_STATEMENT: result.oldest_statement_at_s,
     }
     return {metric: float(value) for metric, value in found.items() if value is not None}
 

@@ -228,7 +228,7 @@ def test_the_alerts_name_only_metrics_that_there_are() -> None:
     jobs = set(re.findall(r'job="(\w+)"', text))
     named = set(re.findall(r"ledgerctl_\w+", text)) - jobs
 
-    assert jobs == {"ledgerctl_reconcile"}
+    assert jobs == {"ledgerctl_reconcile", "ledgerctl_reconcile_statement"}
     assert len(named) >= 5
     assert named <= {one.name for one in metrics.DECLARED}
 

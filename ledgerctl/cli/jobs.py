@@ -46,7 +46,7 @@ class Told:
     findings: int | None = None
     open_items: int | None = None
     oldest_open_age_s: float | None = None
-    oldest_statement_age_s: float | None = None
+    oldest_statement_at_s: float | None = None
     skipped: bool = False
     """Another run does the work, and reports it: this one reports nothing."""
 
@@ -139,7 +139,7 @@ def _report(job: str, places: _Places, started_at: float, exit_code: int, told: 
 def _problems(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> list[str]:
     from ledgerctl import metrics
 
-    found = (told.findings, told.open_items, told.oldest_open_age_s, told.oldest_statement_age_s)
+    found = (told.findings, told.open_items, told.oldest_open_age_s, told.oldest_statement_at_s)
     result = metrics.JobResult(job, places.ledger, started_at, time.time(), exit_code, *found)
     return metrics.report(result, places.pushgateway, places.textfile if _collected(places.textfile) else None)
 

@@ -163,19 +163,20 @@ def _write(style: Style, pieces: Iterator[str]) -> None:
 def write_file(name: str, pieces: Iterable[str]) -> None:
     """Whole or not at all: whoever reads the file never meets half of it. BadUsage when it cannot be written."""
     target = Path(name)
-    if target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
-        with target.open("w", encoding="utf-8", newline="") as device:
-            device.writelines(pieces)
-        return
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part = target.with_name(f".{target.name}.{os.getpid()}") if target.name else target
     try:
+        if target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
+            with target.open("w", encoding="utf-8", newline="") as device:
+                device.writelines(pieces)
+            return
         with part.open("x", encoding="utf-8", newline="") as file:
             file.writelines(pieces)
         part.replace(target)
     except OSError as error:
         raise BadUsage(detail=f"cannot write '{name}': {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if part.name.startswith("."):
+            part.unlink(missing_ok=True)
 
 
 def _put(text: str, *, flush: bool = False) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import ROWS_MAX, Context
-from ledgerctl.errors import AccountNotFound, BadUsage, Exit, RunNotFound
+from ledgerctl.errors import BadUsage, Exit, NeverReconciled, RunNotFound
 
 if TYPE_CHECKING:
     from ledgerctl.cli.invocation import Invocation
@@ -37,12 +37,14 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="So many at most, the newest first.")] = 50,
 ) -> None:
     """List runs, the newest first."""
-    from ledgerctl.db import bank_reports
+    from ledgerctl.db import bank_reports, reports
     from ledgerctl.formats import reconciled
 
+    if account:
+        context.obj.read(reports.require_account, account)
     rows = context.obj.read(bank_reports.runs, account=account or None, limit=limit)
     answers = [reconciled.run(row) for row in rows]
-    context.obj.show([{**one, "findings": len(one["findings"])} for one in answers], RUNS)
+    context.obj.show([{**one, "findings": one.get("found", len(one["findings"]))} for one in answers], RUNS)
 
 
 def show(
@@ -63,6 +65,8 @@ def show(
     answer = reconciled.run(rows[0])
     if answer["mode"] == "statement":
         answer["matches"] = [reconciled.match(row) for row in context.obj.read(bank_reports.matches, int(run_id))]
+    if html == "-":
+        raise BadUsage(detail="--html takes the name of a file")
     if html:
         from ledgerctl.formats import reconciled_html
 
@@ -73,7 +77,12 @@ def show(
         rows = [_in_words(one) for one in answer.get("matches", [])]
         context.obj.show(answer, MATCHES, rows=rows, head=summary(answer))
         return
-    context.obj.show(answer, FINDINGS, rows=answer["findings"], head=summary(answer))
+    context.obj.show(answer, FINDINGS, rows=of_run(answer), head=summary(answer))
+
+
+def of_run(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The findings as rows, each with its run, so that --fields may ask for both."""
+    return [{"run_id": answer["run_id"], **finding} for finding in answer["findings"]]
 
 
 def _in_words(match: dict[str, Any]) -> dict[str, Any]:
@@ -88,19 +97,19 @@ def open_(context: Context, account: Account) -> None:
     """List what is unexplained, and for how long: lines without an entry, and entries that the bank has not shown."""
     from datetime import UTC, datetime
 
-    from ledgerctl.db import bank_matches, reports
+    from ledgerctl.db import bank_matches, bank_statements, reports
     from ledgerctl.formats import reconciled
 
-    found = context.obj.read(reports.account, account)
-    if found is None:
-        raise AccountNotFound(account=account)
+    found = context.obj.read(reports.require_account, account)
+    if context.obj.read(bank_statements.bank_account, found["account_id"]) is None:
+        raise NeverReconciled(account=account)
     today = datetime.now(UTC).date()
     sized = (found["exponent"], found["currency"], today)
     lines = context.obj.read(bank_matches.open_lines, found["account_id"])
     entries = context.obj.read(bank_matches.open_entries, found["account_id"])
     rows = [reconciled.open_line(line, *sized) for line in lines]
     rows += [reconciled.open_entry(entry, *sized) for entry in entries]
-    context.obj.show(sorted(rows, key=lambda row: (row["on"], row["kind"], row["id"])), OPEN, narrow=OPEN_TABLE)
+    context.obj.show(sorted(rows, key=lambda row: (row["on"], row["kind"], int(row["id"]))), OPEN, narrow=OPEN_TABLE)
 
 
 def match(
@@ -147,8 +156,8 @@ def _show_match(
         "match_id": str(match_id),
         "account": account,
         "rule": rule,
-        "lines": lines,
-        "entries": entries,
+        "lines": [str(line) for line in lines],
+        "entries": [str(entry) for entry in entries],
         "reason": why,
     }
     invocation.show(answer, MATCHED)
@@ -166,9 +175,14 @@ def summary(answer: dict[str, Any]) -> str:
     unexplained = "" if totals["unexplained"] is None else f", unexplained {totals['unexplained']}"
     return "\n".join(
         (
-            f"{first}, account {answer['account']}, until {answer['tells_until']}",
+            f"{first}, account {answer['account']}, until {answer['tells_until']}{_more(answer)}",
             f"matched: {matched}",
             f"bank {bank}, books {totals['books']} {currency}; open: {answer['open']['lines']:,} lines "
             f"({totals['open_lines']}), {answer['open']['entries']:,} entries ({totals['open_entries']}){unexplained}",
         )
     )
+
+
+def _more(answer: dict[str, Any]) -> str:
+    listed = len(answer["findings"])
+    return f"; findings: {answer['found']:,}, of which {listed:,} are listed" if answer["found"] > listed else ""

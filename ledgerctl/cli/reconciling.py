@@ -73,6 +73,9 @@ def reconcile(
     if context.invoked_subcommand is not None:
         _require_alone(context)
         return
+    for given, value in context.params.items():
+        if isinstance(value, str) and not value.strip() and _is_given(context, given):
+            raise BadUsage(detail=f"{_option(given)} is empty")
     asked = _Asked(full, account, statement, format_, map_name, bank_account, window, accept, skip_if_locked)
     name: JobName = "reconcile_statement" if account else "reconcile"
     with job(context.obj, name, pushgateway, metrics_textfile) as told, deadline_of(deadline):
@@ -104,7 +107,7 @@ def _reconcile(invocation: Invocation, asked: _Asked, told: Told) -> None:
     from ledgerctl.core.texts import plain_text
 
     asked.require_sense()
-    reason = plain_text("reason", asked.accept) if asked.accept else None
+    reason = plain_text("reason", asked.accept) if asked.accept.strip() else None
     invocation.prepare((*COLUMNS, "run_id"))
     try:
         if asked.account:
@@ -121,11 +124,17 @@ def _reconcile(invocation: Invocation, asked: _Asked, told: Told) -> None:
 def _require_alone(context: Context) -> None:
     """Options of `reconcile` itself would be lost on its subcommands."""
     for name in context.params:
-        if str(context.get_parameter_source(name)).endswith("COMMANDLINE"):
-            option = f"--{name.rstrip('_').replace('_', '-')}"
-            raise BadUsage(
-                detail=f"{option} does not go with {context.invoked_subcommand}; give it after that, if it does"
-            )
+        if _is_given(context, name):
+            subcommand = context.invoked_subcommand
+            raise BadUsage(detail=f"{_option(name)} does not go with {subcommand}; give it after that, if it does")
+
+
+def _is_given(context: Context, name: str) -> bool:
+    return str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+
+
+def _option(name: str) -> str:
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def _books(invocation: Invocation, told: Told, *, full: bool, accept: str | None) -> None:
@@ -155,9 +164,13 @@ def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: To
     result = bank_reconciling.run(invocation.books, asked.account, delivery, days)
     standing = invocation.read(bank_reports.standing)
     told.findings, told.open_items = standing.findings, standing.open_items
-    told.oldest_open_age_s, told.oldest_statement_age_s = standing.oldest_open_age_s, standing.oldest_statement_age_s
+    told.oldest_open_age_s, told.oldest_statement_at_s = standing.oldest_open_age_s, standing.oldest_statement_at_s
     if result.taken.known and not result.taken.statements:
         invocation.note("this statement was read before; nothing of it was stored now")
+    if result.taken.before:
+        invocation.note(
+            f"{result.taken.before:,} lines are from before the first day that was told of, and were left out"
+        )
     answer: dict[str, Any] = {
         "run_id": str(result.id),
         "status": result.status,
@@ -167,10 +180,12 @@ def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: To
         "findings": [finding._asdict() for finding in result.findings],
         **bank_reconciling.detail_of(result),
     }
+    open_items = len(result.open_lines) + len(result.open_entries)
+    later = f"show {result.id} has the two balances: post what is missing"
     different = DifferencesFound(
         what=f"account '{asked.account}' and its bank do not agree",
-        findings=len(result.findings),
-        hint=f"ledgerctl reconcile open --account {asked.account} lists what is open",
+        findings=result.found,
+        hint=f"ledgerctl reconcile {f'open --account {asked.account} lists what is open' if open_items else later}",
     )
     _answer(invocation, answer, different)
 
@@ -196,7 +211,7 @@ def _answer(invocation: Invocation, answer: dict[str, Any], different: Differenc
     read = invocation.format or invocation.style.format != "table" or invocation.out or sys.stdout.isatty()
     try:
         if findings or read:
-            invocation.show(answer, COLUMNS, rows=findings, head=reconciled.summary(answer))
+            invocation.show(answer, COLUMNS, rows=reconciled.of_run(answer), head=reconciled.summary(answer))
     except output.AnswerLost as lost:
         if not findings:
             raise

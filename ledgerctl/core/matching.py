@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise, product
@@ -37,6 +37,8 @@ _WEIGHED_MAX = 64
 """Of one amount; among more than these, the best of all assignments takes too long to find."""
 _COMPARED_MAX = 500_000
 """Pairs of one amount; among more than these, only days decide."""
+_TRIED_MAX = 2_000_000
+"""So many sums are tried for all together, which takes seconds."""
 _NEAR_MAX = 200
 _FALSE_SUMS = 0.2
 """So many sums, at most, may be expected to come out by chance among all that are asked for at once."""
@@ -90,6 +92,8 @@ class Terms(NamedTuple):
     seen_until: date
     apart: frozenset[tuple[int, int]] = frozenset()
     """Lines and entries that must not come together: somebody took them apart."""
+    unmade: frozenset[tuple[int, ...]] = frozenset()
+    """Entries that were matched with each other alone, until somebody took them apart."""
 
 
 Round = Callable[[Sequence[Item], Sequence[Item], Terms], Iterable[Match]]
@@ -108,6 +112,8 @@ def match(lines: Iterable[Item], entries: Iterable[Item], terms: Terms) -> list[
 
 
 def _may_stand(found: Match, terms: Terms) -> bool:
+    if not found.lines:
+        return found.entries not in terms.unmade
     return not terms.apart or terms.apart.isdisjoint(product(found.lines, found.entries))
 
 
@@ -133,18 +139,23 @@ def _all(item: Item) -> tuple[str, ...]:
 def _by_reference(
     rule: Rule, names: Callable[[Item], tuple[str, ...]], lines: Sequence[Item], entries: Sequence[Item], terms: Terms
 ) -> Iterator[Match]:
-    named: dict[tuple[str, int], list[Item]] = defaultdict(list)
-    for entry in entries:
+    """The nearest days first, over all lines: else an old line would take what belongs to a new one, month by month."""
+    named: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for place, entry in enumerate(entries):
         for name in dict.fromkeys(names(entry)):
-            named[name, entry.amount].append(entry)
-    taken: set[int] = set()
-    for line in lines:
-        could = {entry.id: entry for name in names(line) for entry in named.get((name, line.amount), ())}
-        free = [entry for entry in could.values() if entry.id not in taken and (line.id, entry.id) not in terms.apart]
-        if free:
-            entry = min(free, key=lambda one: (abs((one.on - line.on).days), one.id))
-            taken.add(entry.id)
-            yield Match(rule, (line.id,), (entry.id,))
+            named[name, entry.amount].append(place)
+    edges: list[tuple[float, int, int]] = []
+    for place, line in enumerate(lines):
+        could = dict.fromkeys(other for name in names(line) for other in named.get((name, line.amount), ()))
+        if len(edges) + len(could) > _COMPARED_MAX:
+            break  # what is left has a later round, or the next run
+        edges += [
+            (abs((line.on - entries[other].on).days), place, other)
+            for other in could
+            if (line.id, entries[other].id) not in terms.apart
+        ]
+    for place, other in assign_nearest(edges):
+        yield Match(rule, (lines[place].id,), (entries[other].id,))
 
 
 def _by_date(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
@@ -290,7 +301,8 @@ def _by_sum(lines: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Ite
 def _summed(wholes: Sequence[Item], others: Sequence[Item], terms: Terms) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Those that are a sum of others, and of which."""
     largest = max((abs(item.amount) for item in (*wholes, *others)), default=0)
-    odds = sums.Odds(_FALSE_SUMS / max(1, len(wholes)), largest)
+    asked = max(1, len(wholes))
+    odds = sums.Odds(_FALSE_SUMS / asked, largest, _TRIED_MAX // asked)
     batches = _batches(others)
     taken: set[int] = set()
     for whole in wholes:
@@ -332,10 +344,10 @@ def _parts(
         return fitting[0].ids
     near = _near(others, whole.on, terms.window)
     for some in (_alike(whole, near), near):
-        if len(some) > odds.allowed_at_most:  # most of what is left open ends here, before anything is added up
+        if len(some) > odds.tried_at_most:  # most of what is left open ends here, before anything is added up
             continue
         free = _without(some, taken)
-        places = sums.explained(whole.amount, [item.amount for item in free], odds.chance)
+        places = sums.explained(whole.amount, [item.amount for item in free], odds)
         if places is not None:
             return tuple(free[place].id for place in places)
     return ()
@@ -354,8 +366,10 @@ def _near(items: Sequence[Dated], day: date, window: int) -> Sequence[Dated]:
 
 def _range(items: Sequence[Dated], day: date, window: int) -> tuple[int, int]:
     """Where those within the window around a day begin and end; the items are in the order of their days."""
-    start = bisect_left(items, day - timedelta(window), key=lambda item: item.on)
-    return start, bisect_right(items, day + timedelta(window), lo=start, key=lambda item: item.on)
+    first = date.fromordinal(max(day.toordinal() - window, date.min.toordinal()))
+    last = date.fromordinal(min(day.toordinal() + window, date.max.toordinal()))
+    start = bisect_left(items, first, key=lambda item: item.on)
+    return start, bisect_right(items, last, lo=start, key=lambda item: item.on)
 
 
 def _by_reversal(_: Sequence[Item], entries: Sequence[Item], terms: Terms) -> Iterator[Match]:
@@ -363,7 +377,7 @@ def _by_reversal(_: Sequence[Item], entries: Sequence[Item], terms: Terms) -> It
     for entry in old.values():
         original = old.get(entry.reverses) if entry.reverses is not None else None
         if original is not None and original.amount == -entry.amount:
-            yield Match(Rule.REVERSED, (), (original.id, entry.id))
+            yield Match(Rule.REVERSED, (), tuple(sorted((original.id, entry.id))))
 
 
 _ROUNDS: tuple[Round, ...] = (

@@ -15,19 +15,19 @@ PARTS_MAX = 12
 """Of a run of neighbours."""
 _PICKED_MAX = 4
 CHANCE_MAX = 0.01
-_TRIED_MAX = 200_000
 
 
 class Odds(NamedTuple):
-    """How likely a sum by chance may be, among amounts that are no larger than `largest`."""
+    """How likely a sum by chance may be, among amounts no larger than `largest`, and how many sums may be tried."""
 
-    chance: float
-    largest: int
+    chance: float = CHANCE_MAX
+    largest: int = 0
+    tried: int = 200_000
 
     @property
-    def allowed_at_most(self) -> float:
-        """However the amounts lie, no more sums than these may be tried."""
-        return 3 * self.largest * min(self.chance, CHANCE_MAX)
+    def tried_at_most(self) -> float:
+        """However the amounts lie, no more sums than these are tried."""
+        return min(self.tried, 3 * self.largest * min(self.chance, CHANCE_MAX))
 
     @property
     def allowed_of_batches(self) -> float:
@@ -35,18 +35,19 @@ class Odds(NamedTuple):
         return self.largest * min(self.chance, CHANCE_MAX)
 
 
+_ANY = Odds()
 Ways = Callable[[int, Sequence[int], int], Iterator[tuple[int, ...]]]
 
 
-def explained(whole: int, parts: Sequence[int], chance: float = CHANCE_MAX) -> tuple[int, ...] | None:
+def explained(whole: int, parts: Sequence[int], odds: Odds = _ANY) -> tuple[int, ...] | None:
     """The places of the parts that add up to the whole: neighbours if possible, else up to four from anywhere.
 
-    None where none do, several sums do, or where it may be chance with more than this probability. Amounts are minor
-    units; of equal ones any will do.
+    None where none do, several sums do, or where it may be chance with more than the given probability. Amounts are
+    minor units; of equal ones any will do.
     """
     if not whole or len(parts) < 2:
         return None
-    allowed = min(int(min(chance, CHANCE_MAX) * _spread(whole, parts)), _TRIED_MAX)
+    allowed = min(int(min(odds.chance, CHANCE_MAX) * _spread(whole, parts)), odds.tried)
     for ways in (_runs, _picks):
         found = _only(whole, parts, ways, allowed)
         if found is not None:

@@ -52,7 +52,7 @@ def spellings(instant: datetime) -> Iterator[str]:
     """Every text that `parse` reads as this instant, the likelier ones first; of offsets, those of whole quarters."""
     midnight = instant.astimezone(UTC)
     if midnight.time() == time():
-        yield f"{midnight:%Y-%m-%d}"
+        yield midnight.date().isoformat()
     quarters = sorted(range(-_OFFSET_QUARTERS, _OFFSET_QUARTERS + 1), key=abs)
     for quarter in quarters:
         minutes = abs(quarter) * 15
@@ -63,8 +63,8 @@ def spellings(instant: datetime) -> Iterator[str]:
             continue
         for clock in _clocks(local):
             for zoned in (zone,) if quarter else ("Z", "", "+00:00", "z", "-00:00"):
-                yield f"{local:%Y-%m-%d}T{clock}{zoned}"
-                yield f"{local:%Y-%m-%d} {clock}{zoned}"
+                yield f"{local.date().isoformat()}T{clock}{zoned}"  # strftime writes the year 1 as 1
+                yield f"{local.date().isoformat()} {clock}{zoned}"
 
 
 def _clocks(instant: datetime) -> Iterator[str]:

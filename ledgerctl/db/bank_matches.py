@@ -21,7 +21,7 @@ OPEN_LINES = """
            l.counterparty, l.description
     FROM bank_lines l
     JOIN bank_statements s ON s.ledger_id = l.ledger_id AND s.id = l.statement_id
-    WHERE l.ledger_id = %(ledger)s AND l.account_id = %(account)s AND l.amount <> 0
+    WHERE l.ledger_id = %(ledger)s AND l.account_id = %(account)s AND (l.amount <> 0 OR l.fee <> 0)
       AND NOT EXISTS (SELECT FROM bank_match_lines m
                       WHERE m.ledger_id = l.ledger_id AND m.line_id = l.id AND NOT m.undone)
     ORDER BY l.booked_on, l.id
@@ -55,6 +55,14 @@ TAKEN_APART = """
     JOIN bank_match_lines l ON l.ledger_id = m.ledger_id AND l.match_id = m.id
     JOIN bank_match_entries e ON e.ledger_id = m.ledger_id AND e.match_id = m.id
     WHERE m.ledger_id = %s AND m.account_id = %s AND m.undone_at IS NOT NULL
+"""
+UNMADE = """
+    SELECT array_agg(e.seq ORDER BY e.seq)
+    FROM bank_matches m
+    JOIN bank_match_entries e ON e.ledger_id = m.ledger_id AND e.match_id = m.id
+    WHERE m.ledger_id = %s AND m.account_id = %s AND m.undone_at IS NOT NULL
+      AND NOT EXISTS (SELECT FROM bank_match_lines l WHERE l.ledger_id = m.ledger_id AND l.match_id = m.id)
+    GROUP BY m.id
 """
 # In order, so that the ids that come back are those of the matches, one by one.
 INSERT = """
@@ -135,6 +143,11 @@ def open_entries(conn: Connection, ledger: int, account_id: int) -> list[OpenEnt
 def taken_apart(conn: Connection, ledger: int, account_id: int) -> frozenset[tuple[int, int]]:
     """Pairs of a line's id and an entry's seq that were in a match that has been undone."""
     return frozenset(conn.execute(TAKEN_APART, [ledger, account_id]).fetchall())
+
+
+def unmade(conn: Connection, ledger: int, account_id: int) -> frozenset[tuple[int, ...]]:
+    """The seqs of entries that were matched with each other alone, of matches that have been undone."""
+    return frozenset(tuple(seqs) for (seqs,) in conn.execute(UNMADE, [ledger, account_id]).fetchall())
 
 
 def insert(

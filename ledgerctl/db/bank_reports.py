@@ -45,14 +45,13 @@ MATCHES = """
 """
 # Of each account the last run, since one run looks at one account only.
 STANDING = """
-    SELECT coalesce(sum(jsonb_array_length(r.findings)), 0)::int AS findings,
+    SELECT coalesce(sum((r.detail->>'found')::int), 0)::int AS findings,
            coalesce(sum((r.detail->'open'->>'lines')::int + (r.detail->'open'->>'entries')::int), 0)::int AS open_items,
            coalesce(extract(epoch FROM clock_timestamp() - min((r.detail->>'oldest_open_on')::date)), 0)::float
                AS oldest_open_age_s,
-           coalesce(extract(epoch FROM clock_timestamp() - min((r.detail->>'tells_until')::date)), 0)::float
-               AS oldest_statement_age_s
+           extract(epoch FROM min((r.detail->>'tells_until')::date))::float AS oldest_statement_at_s
     FROM bank_accounts b
-    CROSS JOIN LATERAL (SELECT x.findings, x.detail FROM reconciliations x
+    CROSS JOIN LATERAL (SELECT x.detail FROM reconciliations x
                         WHERE x.ledger_id = b.ledger_id AND x.account_id = b.account_id
                         ORDER BY x.id DESC LIMIT 1) r
     WHERE b.ledger_id = %s
@@ -60,12 +59,12 @@ STANDING = """
 
 
 class Standing(NamedTuple):
-    """Of all accounts that are compared with their banks, as their last runs left them; ages are in seconds."""
+    """Of all accounts that are compared with their banks, as their last runs left them; in seconds, and since 1970."""
 
     findings: int
     open_items: int
     oldest_open_age_s: float
-    oldest_statement_age_s: float
+    oldest_statement_at_s: float | None
 
 
 def standing(conn: Connection, ledger: int) -> Standing:

@@ -114,6 +114,7 @@ class Kept(NamedTuple):
     """A statement with its new lines, the file and the run that brought it, and why it was taken as it is."""
 
     statement: Statement
+    digest: bytes
     lines: Sequence[StatementLine]
     file: str
     accepted: str | None
@@ -208,7 +209,7 @@ def insert(conn: Connection, ledger: int, account_id: int, kept: Kept) -> int:
     """Keep a statement with those of its lines that are new; its id."""
     opening, closing = kept.statement.opening, kept.statement.closing
     columns = [
-        *(ledger, account_id, kept.statement.identifier, kept.file, digest(kept.statement)),
+        *(ledger, account_id, kept.statement.identifier, kept.file, kept.digest),
         *((None, None) if opening is None else (opening.amount, opening.on)),
         *((None, None) if closing is None else (closing.amount, closing.on)),
         *(kept.statement.tells_until, len(kept.lines), kept.accepted, kept.run_id),

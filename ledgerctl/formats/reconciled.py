@@ -35,9 +35,10 @@ def run(row: Mapping[str, Any]) -> Object:
 def _of_account(detail: Mapping[str, Any]) -> Object:
     return {
         "currency": detail["currency"],
-        "taken_in": _in_order(detail["taken_in"], ("statements", "lines", "known")),
+        "taken_in": _in_order(detail["taken_in"], ("statements", "lines", "known", "before")),
         "matched": dict(sorted(detail["matched"].items())),
         "totals": _in_order(detail["totals"], _TOTALS),
+        "found": detail["found"],
         "open": _in_order(detail["open"], ("lines", "entries")),
         "oldest_open_on": detail["oldest_open_on"],
         "tells_until": detail["tells_until"],
@@ -64,14 +65,15 @@ def match(row: Mapping[str, Any]) -> Object:
 
 def _part(part: Mapping[str, Any], exponent: int) -> Object:
     amounts = {name: money.fixed(Decimal(part[name]), exponent) for name in ("amount", "fee") if name in part}
-    return {**part, **amounts}
+    ids = {name: str(part[name]) for name in ("id", "transaction_id") if name in part}
+    return {**part, **ids, **amounts}
 
 
 def open_line(line: Any, exponent: int, currency: str, today: date) -> Object:
     """A line that no entry goes with; its `id` is what `reconcile match --line` takes."""
     return {
         "kind": "line",
-        "id": line.id,
+        "id": str(line.id),
         "on": str(line.booked_on),
         "age_days": (today - line.booked_on).days,
         "amount": money.fixed(line.amount, exponent),
@@ -86,7 +88,7 @@ def open_entry(entry: Any, exponent: int, currency: str, today: date) -> Object:
     """An entry that the bank has not shown; its `id` is its seq, which `reconcile match --entry` takes."""
     return {
         "kind": "entry",
-        "id": entry.seq,
+        "id": str(entry.seq),
         "on": str(entry.dated_on),
         "age_days": (today - entry.dated_on).days,
         "amount": money.fixed(entry.amount, exponent),

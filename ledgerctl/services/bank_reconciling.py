@@ -61,6 +61,8 @@ class Compared:
     open_entries: Sequence[OpenEntry]
     tells_until: date
     findings: list[Finding]
+    found: int
+    """How many findings there are in all; no more than FINDINGS_MAX of a kind are listed."""
 
     @property
     def status(self) -> str:
@@ -96,7 +98,12 @@ def _run(conn: Connection, books: Books, code: str, delivery: Delivery | None, w
 
     lines = bank_matches.open_lines(conn, books.ledger, account.id)
     entries = bank_matches.open_entries(conn, books.ledger, account.id)
-    terms = Terms(window, tells_until, bank_matches.taken_apart(conn, books.ledger, account.id))
+    terms = Terms(
+        window,
+        tells_until,
+        bank_matches.taken_apart(conn, books.ledger, account.id),
+        bank_matches.unmade(conn, books.ledger, account.id),
+    )
     matches = _match(account, lines, entries, terms)
     bank_matches.insert(conn, books.ledger, account.id, matches, books.actor, run_id)
 
@@ -185,6 +192,7 @@ def _compared(
         entries,
         terms.seen_until,
         _findings(account, lines, late, totals, terms),
+        len(lines) + len(late) + bool(totals.unexplained),
     )
 
 
@@ -231,6 +239,7 @@ def detail_of(compared: Compared) -> dict[str, Any]:
         "taken_in": compared.taken._asdict(),
         "matched": dict(compared.matched),
         "totals": {name: None if one is None else money.fixed(one, exponent) for name, one in totals.items()},
+        "found": compared.found,
         "open": {"lines": len(compared.open_lines), "entries": len(compared.open_entries)},
         "oldest_open_on": None if compared.oldest is None else str(compared.oldest),
         "tells_until": str(compared.tells_until),
@@ -247,13 +256,13 @@ def _open_items(compared: Compared) -> list[dict[str, Any]]:
         for one in compared.open_entries
     ]
     return [
-        {"kind": kind, "id": id_, "on": str(on), "amount": money.fixed(amount, exponent), "text": text}
+        {"kind": kind, "id": str(id_), "on": str(on), "amount": money.fixed(amount, exponent), "text": text}
         for kind, id_, on, amount, text in sorted(items, key=lambda item: (item[2], item[0], item[1]))
     ]
 
 
 def _log(conn: Connection, books: Books, result: Compared, delivery: Delivery | None) -> None:
-    counts = {"run": result.id, "findings": len(result.findings), "matched": sum(result.matched.values())}
+    counts = {"run": result.id, "findings": result.found, "matched": sum(result.matched.values())}
     detail: dict[str, object] = {**counts, **result.taken._asdict()}
     if delivery is not None and delivery.accept is not None:
         detail["accepted"] = delivery.accept

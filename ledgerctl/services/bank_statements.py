@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -30,11 +30,15 @@ class Delivery:
 
 
 class TakenIn(NamedTuple):
-    """How many statements and lines were new, and how many statements had been read before."""
+    """How many statements and lines were new, and how many statements had been read before.
+
+    `before` counts the lines of extracts that were left out, since they are from before the first day that was told of.
+    """
 
     statements: int = 0
     lines: int = 0
     known: int = 0
+    before: int = 0
 
 
 def take_in(conn: Connection, ledger: int, account: Account, delivery: Delivery, window: int, run_id: int) -> TakenIn:
@@ -52,17 +56,23 @@ def take_in(conn: Connection, ledger: int, account: Account, delivery: Delivery,
         _require_sound(account, delivery, statement)
         if begun is None:
             begun = _begin(conn, ledger, account, name, statement, window)
-        lines = _new_lines(conn, ledger, account.id, statement, begun.begins_on)
+        since = _since(statement, begun.begins_on)
+        lines = _new_lines(conn, ledger, account.id, statement, since)
         _require_chain(account, delivery, statement, lines, bank_statements.standing(conn, ledger, account.id))
-        kept = bank_statements.Kept(statement, lines, delivery.file, delivery.accept, run_id)
+        kept = bank_statements.Kept(statement, digest, lines, delivery.file, delivery.accept, run_id)
         bank_statements.insert(conn, ledger, account.id, kept)
-        taken = TakenIn(taken.statements + 1, taken.lines + len(lines), taken.known)
+        before = taken.before + len(statement.lines) - len(since)
+        taken = TakenIn(taken.statements + 1, taken.lines + len(lines), taken.known, before)
     return taken
 
 
 def _of_account(account: Account, delivery: Delivery, begun: BankAccount | None) -> tuple[str, list[Statement]]:
     """The bank's name for the account, and the statements of it."""
-    wanted = delivery.bank_account or (begun.bank_account if begun is not None else "")
+    known = begun.bank_account if begun is not None else ""
+    if known and delivery.bank_account and _plain(delivery.bank_account) != _plain(known):
+        problem = f"at the bank it is {known}, and not {delivery.bank_account}"
+        raise errors.WrongBankAccount(file=delivery.file, account=account.code, problem=problem)
+    wanted = known or delivery.bank_account
     names = sorted({statement.account for statement in delivery.statements})
     if wanted:
         mine = [one for one in delivery.statements if not one.account or _plain(one.account) == _plain(wanted)]
@@ -76,7 +86,8 @@ def _of_account(account: Account, delivery: Delivery, begun: BankAccount | None)
     if not of_currency:
         currencies = ", ".join(sorted({one.currency for one in mine}))
         problem = f"it is in {currencies}, and the account in {account.currency}"
-        raise errors.WrongBankAccount(file=delivery.file, account=account.code, problem=problem)
+        hint = "give the statement of this account"
+        raise errors.WrongBankAccount(file=delivery.file, account=account.code, problem=problem, hint=hint)
     return wanted or names[0], of_currency
 
 
@@ -86,11 +97,12 @@ def _plain(name: str) -> str:
 
 def _require_sound(account: Account, delivery: Delivery, statement: Statement) -> None:
     """Amounts fit the currency, and the lines lead from the opening balance to the closing one."""
-    for line in statement.lines:
-        for amount in (line.amount, line.fee):
-            if money.decimals(amount.normalize(money.EXACT)) > account.exponent or abs(amount) >= money.LIMIT:
-                problem = f"{amount} is no amount in {account.currency}, which has {account.exponent} decimals"
-                raise errors.BadStatement(file=delivery.file, place=line.place, problem=problem)
+    said = [(statement.place, one.amount) for one in (statement.opening, statement.closing) if one is not None]
+    said += [(line.place, amount) for line in statement.lines for amount in (line.amount, line.fee)]
+    for place, amount in said:
+        if money.decimals(amount.normalize(money.EXACT)) > account.exponent or abs(amount) >= money.LIMIT:
+            problem = f"{amount} is no amount in {account.currency}, which has {account.exponent} decimals"
+            raise errors.BadStatement(file=delivery.file, place=place, problem=problem)
     if statement.tells_until is None:
         raise _refused(delivery, statement, "it holds neither a line nor a balance with its day")
     if statement.closing is not None and statement.difference and delivery.accept is None:
@@ -111,6 +123,8 @@ def _require_chain(
     standing: Standing | None,
 ) -> None:
     """It begins where the one before it ended."""
+    if statement.opening is None and not lines:
+        return  # an extract that tells nothing new
     begins_with = _begins_with(statement, lines)
     if standing is None or begins_with is None or begins_with == standing.balance or delivery.accept is not None:
         return
@@ -144,20 +158,27 @@ def _begin(
     opening = _begins_with(statement, statement.lines)
     covered = None if opening is None else bank_statements.covered(conn, ledger, account.id, opening, first)
     begun = BankAccount(name, first)
-    older = Covered(first - timedelta(window + 1), account.seq)
+    eve = date.fromordinal(max(first.toordinal() - window - 1, date.min.toordinal()))
+    older = Covered(eve, account.seq)
     bank_statements.begin_account(conn, ledger, account, begun, covered or older)
     return begun
 
 
+def _since(statement: Statement, begins_on: date) -> Sequence[StatementLine]:
+    """All lines of a sheet; of an extract, those that are not in the first opening balance."""
+    if statement.opening is not None:
+        return statement.lines
+    return [line for line in statement.lines if line.booked_on >= begins_on]
+
+
 def _new_lines(
-    conn: Connection, ledger: int, account_id: int, statement: Statement, begins_on: date
+    conn: Connection, ledger: int, account_id: int, statement: Statement, lines: Sequence[StatementLine]
 ) -> Sequence[StatementLine]:
     """All lines of a sheet. Extracts overlap: of lines that are alike, as many are new as were not told of before."""
-    if statement.opening is not None or not statement.lines:
-        return statement.lines
-    lines = [line for line in statement.lines if line.booked_on >= begins_on]
-    since = min((line.booked_on for line in lines), default=begins_on)
-    told = Counter(bank_statements.lines_since(conn, ledger, account_id, since))
+    if statement.opening is not None or not lines:
+        return lines
+    first = min(line.booked_on for line in lines)
+    told = Counter(bank_statements.lines_since(conn, ledger, account_id, first))
     new = []
     for line in lines:
         if told[bank_statements.told(line)] > 0:

@@ -104,7 +104,8 @@ def test_what_the_bank_has_and_the_books_do_not_is_told(shop: Command) -> None:
             }
         ],
         "currency": "EUR",
-        "taken_in": {"statements": 1, "lines": 3, "known": 0},
+        "taken_in": {"statements": 1, "lines": 3, "known": 0, "before": 0},
+        "found": 1,
         "matched": {"date": 1, "reference": 1},
         "totals": {
             "bank": "147.30",
@@ -143,7 +144,7 @@ def test_the_same_statement_again_is_told_and_changes_nothing(shop: Command) -> 
 
     assert again.code == Exit.DIFFERENCES
     assert again.err.startswith("this statement was read before; nothing of it was stored now\n")
-    assert answer(again)["taken_in"] == {"statements": 0, "lines": 0, "known": 1}
+    assert answer(again)["taken_in"] == {"statements": 0, "lines": 0, "known": 1, "before": 0}
     assert answer(again)["findings"] == first["findings"]
 
 
@@ -188,6 +189,11 @@ def test_a_csv_is_read_by_its_named_map(shop: Command, directory: Path) -> None:
         (("match", "--account", "bank"), Exit.USAGE, "there is nothing to match"),
         (("match", "--account", "bank", "--line", "1"), Exit.NOT_FOUND, "line 1 of account 'bank' is not open"),
         (("unmatch", "4711000"), Exit.NOT_FOUND, "there is no match 4711000"),
+        (("open", "--account", "bank"), Exit.NOT_FOUND, "account 'bank' was never reconciled with a bank"),
+        (("list", "--account", "nobody"), Exit.NOT_FOUND, "there is no account 'nobody'"),
+        (("--account", "bank", "--statement", ""), Exit.USAGE, "--statement is empty"),
+        (("--account", ""), Exit.USAGE, "--account is empty"),
+        (("--accept", "  "), Exit.USAGE, "--accept is empty"),
     ],
 )
 def test_what_cannot_be_done_is_said(shop: Command, args: tuple[str, ...], code: Exit, words: str) -> None:
@@ -313,6 +319,35 @@ def test_a_report_for_people_is_one_page_that_loads_nothing(shop: Command, direc
         assert words in page.words
 
 
+@pytest.mark.parametrize("place", ["/dev/full", ".", "/nope/report.html", "-"])
+def test_a_report_that_cannot_be_written_is_said(shop: Command, place: str) -> None:
+    told = answer(compare(shop, "-o", "json"))
+
+    done = shop("reconcile", "show", told["run_id"], "--html", place)
+
+    assert (done.code, done.out) == (Exit.USAGE, "")
+    assert "code: USAGE" in done.err
+
+
+def test_the_fields_of_a_finding_and_its_run_can_be_asked_for_together(shop: Command) -> None:
+    told = compare(shop, "-o", "csv", "--fields", "run_id,check")
+
+    assert re.fullmatch(r"run_id,check\n\d+,bank-line\n", told.out)
+
+
+def test_lines_that_are_left_out_are_told(shop: Command, directory: Path) -> None:
+    (directory / "ledgerctl.toml").write_text(MAP, encoding="utf-8")
+    header, latest, *earlier = EXTRACT.splitlines(keepends=True)
+    for name, rows in (("new.csv", [latest]), ("all.csv", [latest, *earlier])):
+        (directory / name).write_text("".join([header, *rows]), encoding="utf-8")
+    compare(shop, "--map-name", "giro", file="new.csv")
+
+    done = compare(shop, "--map-name", "giro", "-o", "json", file="all.csv")
+
+    assert answer(done)["taken_in"] == {"statements": 1, "lines": 0, "known": 0, "before": 2}
+    assert done.err.startswith("2 lines are from before the first day that was told of, and were left out\n")
+
+
 def test_the_report_of_the_books_is_a_page_too(shop: Command, directory: Path) -> None:
     told = answer(shop("reconcile", "-o", "json"))
 
@@ -365,7 +400,8 @@ def test_the_metrics_of_a_run_are_of_all_accounts_that_have_a_bank(shop: Command
     values = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
     assert values["ledgerctl_reconcile_findings"] == 1 + 3
     assert values["ledgerctl_reconcile_open_items"] == 1 + 3
-    oldest, now = values["ledgerctl_reconcile_oldest_statement_age_seconds"], datetime.now(UTC)
-    assert (now - timedelta(seconds=oldest)).date() == date(2026, 1, 5)
-    assert values["ledgerctl_reconcile_oldest_open_item_age_seconds"] == pytest.approx(oldest + 3 * 86_400, abs=1)
+    told = values["ledgerctl_reconcile_oldest_statement_timestamp_seconds"]
+    assert datetime.fromtimestamp(told, UTC).date() == date(2026, 1, 5)
+    oldest = datetime.now(UTC) - timedelta(seconds=values["ledgerctl_reconcile_oldest_open_item_age_seconds"])
+    assert oldest.date() == date(2026, 1, 2)
     assert "ledgerctl_job_last_success_timestamp_seconds" not in values

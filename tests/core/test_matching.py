@@ -57,6 +57,14 @@ def test_of_several_under_one_reference_the_nearest_day_is_taken_and_each_once()
     assert found(lines, entries) == [("reference", (1,), (2,)), ("reference", (2,), (1,))]
 
 
+def test_very_many_open_items_take_no_more_time_than_few() -> None:
+    """What matches nothing is not tried without end: amounts as large as these would allow for it."""
+    lines = [item(n, 1 + n % 90, 10**9 + 7_919 * n * n) for n in range(2_000)]
+    entries = [item(n, 1 + n % 90, 2 * 10**9 + 104_729 * n * n + 1) for n in range(2_000)]
+
+    assert len(found(lines, entries)) < 5
+
+
 def test_a_reference_that_the_bank_mentions_in_its_text_matches() -> None:
     assert found([item(1, 20, 500, text="Transfer for INV-2026-17, thank you")], [item(1, 1, 500, "INV-2026-17")]) == [
         ("mention", (1,), (1,))

@@ -63,3 +63,8 @@ def test_a_relative_time_has_a_number_and_a_unit(text: str) -> None:
 def test_a_time_before_the_calendar_is_refused() -> None:
     with pytest.raises(BadTime):
         times.parse_relative("-99999w", datetime(1000, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "0999-12-31T10:00:00Z", "9999-12-31"])
+def test_an_instant_is_spelled_as_it_was_read_in_every_year(text: str) -> None:
+    assert text in list(times.spellings(times.parse(text)))

@@ -13,7 +13,7 @@ from ledgerctl.core.currencies import EXPONENTS
 from ledgerctl.core.statements import Statement, StatementLine
 from ledgerctl.formats import records, statements
 from ledgerctl.services import accounts, bank_reconciling, payments
-from ledgerctl.services.bank_statements import Delivery
+from ledgerctl.services.bank_statements import Delivery, TakenIn
 from ledgerctl.services.books import Books
 from tests.services.conftest import new, transfer
 
@@ -73,4 +73,4 @@ def test_books_filled_from_a_statement_agree_with_it(books: Books, file: Path, n
 
         assert (result.findings, list(result.open_lines), list(result.open_entries)) == ([], [], [])
         assert sum(result.matched.values()) == sum(1 for one in told for line in one.lines if line.amount)
-        assert bank_reconciling.run(books, code, delivery).taken == (0, 0, len(told))
+        assert bank_reconciling.run(books, code, delivery).taken == TakenIn(0, 0, len(told))

@@ -129,7 +129,7 @@ def test_the_same_file_again_changes_nothing(shop: Books, conn: Connection) -> N
 
     again = compare(shop, statement)
 
-    assert again.taken == (0, 0, 1)
+    assert again.taken == TakenIn(0, 0, 1)
     assert found(again) == [("bank-line", "5.00 EUR", "no entry")]
     assert [count(conn, table) for table in ("bank_statements", "bank_lines", "bank_matches")] == before
 
@@ -187,12 +187,83 @@ def test_extracts_may_overlap_and_each_line_is_taken_once(shop: Books) -> None:
     assert len(more.open_lines) == 5
 
 
+def test_an_extract_that_tells_nothing_new_need_not_lead_on(shop: Books) -> None:
+    compare(shop, extract([(1, "10", "", ""), (15, "20", "", "")], "30"))
+    compare(shop, extract([(15, "20", "", ""), (20, "30", "", "")], "60"))
+
+    older = compare(shop, extract([(15, "20", "", "")], "30"))
+
+    assert (older.taken, older.totals.bank) == (TakenIn(1, 0, 0), Decimal(60))
+
+
+def test_a_sheet_that_is_found_later_leaves_the_balance_at_that_of_the_latest_day(shop: Books) -> None:
+    compare(shop, sheet(1, "0", [(1, "10", "", "")]))
+    compare(shop, sheet(3, "30", [(20, "30", "", "")]), accept="sheet 2 was lost")
+
+    assert compare(shop, sheet(2, "10", [(10, "20", "", "")]), accept="it was found").totals.bank == 60
+
+
+def test_a_month_that_is_missing_in_the_books_stays_open_and_not_the_latest(shop: Books) -> None:
+    rent = [(1, "500", "RENT-4711", ""), (32, "500", "RENT-4711", ""), (60, "500", "RENT-4711", "")]
+    compare(shop, sheet(1, "0", rent[:1]))
+    for number, (day, amount, _, _) in enumerate(rent[1:], 2):
+        pay(shop, day, amount, f"rent-{number}", reference="RENT-4711")
+        result = compare(shop, sheet(number, str(500 * (number - 1)), rent[number - 1 : number]))
+
+    assert [one.booked_on for one in result.open_lines] == [JANUARY]
+
+
+def test_a_reversal_that_is_taken_apart_stays_apart(shop: Books, conn: Connection) -> None:
+    pay(shop, 1, "10", "a")
+    wrong = shop.database.read(reports.transaction, shop.ledger, "a")
+    payments.reverse(shop, uuid7(), "undo", wrong.id, None, None)
+    compare(shop, sheet(1, "0", [(1, "0", "", ""), (400, "0", "", "")]))
+    [[match_id]] = conn.execute("SELECT id FROM bank_matches").fetchall()
+
+    bank_matching.unmatch(shop, match_id)
+
+    assert compare(shop).matched == {}
+
+
+def test_days_at_the_ends_of_the_calendar_are_days(shop: Books) -> None:
+    payments.post_one(shop, transfer("bank", "sales", "7", "late", effective_at="9999-12-31"))
+    first = replace(extract([(1, "1", "", "")]), lines=(replace(line(1, (1, "1", "", "")), booked_on=date.min),))
+
+    result = compare(shop, first)
+
+    assert [one.amount for one in result.open_lines] == [1]
+    assert [one.amount for one in result.open_entries] == [7]
+
+
+def test_a_line_of_nothing_but_its_fee_is_compared(shop: Books) -> None:
+    pay(shop, 1, "0.35", "gross")
+    pay(shop, 1, "-0.35", "fee")
+    nothing_left = replace(line(1, (1, "0", "", "")), fee=Decimal("-0.35"))
+
+    result = compare(shop, replace(sheet(1, "0", [(1, "0", "", "")]), lines=(nothing_left,)))
+
+    assert (result.matched, result.findings) == ({"fee": 1}, [])
+
+
+def test_more_findings_than_are_listed_are_counted(shop: Books) -> None:
+    result = compare(shop, extract([(1 + n % 28, f"{n + 1}", "", "") for n in range(1_001)]))
+
+    assert (len(result.findings), result.found) == (1_000, 1_001)
+
+
+def test_an_account_keeps_its_name_at_the_bank(shop: Books) -> None:
+    compare(shop, sheet(1, "0", [(1, "1", "", "")]))
+
+    with pytest.raises(errors.WrongBankAccount, match="at the bank it is XX00 INVENTED 1, and not B9"):
+        compare(shop, sheet(2, "1", [(2, "1", "", "")], account="B9"), bank_account="B9")
+
+
 def test_lines_before_the_first_day_that_was_told_of_are_in_its_balance(shop: Books) -> None:
     compare(shop, extract([(10, "100", "", "")], "150"))
 
     more = compare(shop, extract([(8, "50", "", ""), (10, "100", "", ""), (11, "1", "", "")], "151"))
 
-    assert more.taken.lines == 1
+    assert more.taken == TakenIn(1, 1, 0, before=1)
 
 
 def test_an_extract_that_leaves_out_days_is_refused(shop: Books) -> None:
@@ -312,7 +383,9 @@ def test_a_file_in_another_currency_is_refused(shop: Books) -> None:
 def test_an_amount_with_more_decimals_than_the_currency_is_refused(shop: Books) -> None:
     assert compare(shop, sheet(1, "0", [(1, "1.500", "", "")])).totals.bank == Decimal("1.5")
     with pytest.raises(errors.BadStatement, match=r"line 1: 0\.005 is no amount in EUR"):
-        compare(shop, sheet(2, "1.5", [(1, "0.005", "", "")]))
+        compare(shop, sheet(2, "1.5", [(1, "0.005", "", "")], "1.5"))
+    with pytest.raises(errors.BadStatement, match=r"statement 2: 1\.505 is no amount in EUR"):
+        compare(shop, sheet(2, "1.505", []))
 
 
 def test_a_second_run_for_the_account_is_told_who_runs(shop: Books, open_main: Callable[..., Books]) -> None:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _TOLD_MAX = 2
 _SWITCH_S = 0.0005
+_USUAL_S = sys.getswitchinterval()  # asked once: of two workers, the second would take the first one's for usual
 """Threads of Python change places this often: at the usual 5 ms the server would wait for us at every block."""
 
 
@@ -27,7 +28,6 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, "ledgerctl-connection")
         self._told: deque[Future[None]] = deque()
         self._failure: BaseException | None = None
-        self._switch_s = sys.getswitchinterval()
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(_SWITCH_S)
@@ -36,7 +36,7 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        sys.setswitchinterval(self._switch_s)
+        sys.setswitchinterval(_USUAL_S)
         if error is not None:
             self._conn.cancel_safe(timeout=2)  # what the thread waits for may be a server that stands still
         self._thread.shutdown(wait=True, cancel_futures=True)

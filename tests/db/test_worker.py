@@ -76,5 +76,17 @@ def test_threads_change_places_as_before_when_it_is_over(conn: Connection) -> No
     assert sys.getswitchinterval() == before
 
 
+def test_threads_change_places_as_before_when_two_are_over(conn: Connection) -> None:
+    before = sys.getswitchinterval()
+    first, second = Worker(conn), Worker(conn)
+
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+
+    assert sys.getswitchinterval() == before
+
+
 def _execute(conn: Connection, statement: LiteralString) -> None:
     conn.execute(statement)

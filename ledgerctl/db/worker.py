@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 _TOLD_MAX = 2
 _SWITCH_S = 0.0005
-_USUAL_S = sys.getswitchinterval()  # asked once: of two workers, the second would take the first one's for usual
 """Threads of Python change places this often: at the usual 5 ms the server would wait for us at every block."""
+_USUAL_S = sys.getswitchinterval()  # asked once: of two workers, the second would take the first one's for usual
 
 
 class Worker:

@@ -36,7 +36,7 @@ TEXT_DAYS = 31
 _WEIGHED_MAX = 64
 """Of one amount; among more than these, the best of all assignments takes too long to find."""
 _COMPARED_MAX = 500_000
-"""Pairs of one amount; among more than these, only days decide."""
+"""Pairs that are compared; of one amount, among more than these only days decide."""
 _TRIED_MAX = 2_000_000
 """So many sums are tried for all together, which takes seconds."""
 _NEAR_MAX = 200

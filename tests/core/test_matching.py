@@ -57,8 +57,8 @@ def test_of_several_under_one_reference_the_nearest_day_is_taken_and_each_once()
     assert found(lines, entries) == [("reference", (1,), (2,)), ("reference", (2,), (1,))]
 
 
-def test_very_many_open_items_take_no_more_time_than_few() -> None:
-    """What matches nothing is not tried without end: amounts as large as these would allow for it."""
+def test_the_search_for_sums_comes_to_an_end() -> None:
+    """Among amounts as large as these, chance would allow for hours of it: then the test's time is up."""
     lines = [item(n, 1 + n % 90, 10**9 + 7_919 * n * n) for n in range(2_000)]
     entries = [item(n, 1 + n % 90, 2 * 10**9 + 104_729 * n * n + 1) for n in range(2_000)]
 

@@ -84,7 +84,7 @@ class ImportMap:
 
 @dataclass(frozen=True, slots=True)
 class StatementMap:
-    """How statements in CSV of one bank or provider are read; `formats/statement_csv.py` has the fields of `map`."""
+    """How statements in CSV of one bank or provider are read; `formats/bank/csv_rows.py` has the fields of `map`."""
 
     delimiter: str = ","
     decimal: str = _choice(".", ",")

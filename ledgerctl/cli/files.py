@@ -27,8 +27,7 @@ def opened(
     """The input, the mapped columns, the constants and the dialect. BadUsage, BadFile."""
     from ledgerctl.formats import records
 
-    if file == "-" and sys.stdin.isatty():
-        raise BadUsage(detail="standard input is a terminal: name a file, or pipe one in")
+    require_piped(file)
     named = _named_map(invocation, given.map_name)
     dialect = _dialect(named, given)
     mapped, constants = _fields(given.map, given.set, fields, aliases, "--map", "--set")
@@ -37,6 +36,12 @@ def opened(
     of_map = {name: text for name, text in of_map.items() if name not in constants}
     of_set = {name: text for name, text in of_set.items() if name not in mapped}
     return records.open_input(file), of_map | mapped, of_set | constants, dialect
+
+
+def require_piped(file: str) -> None:
+    """BadUsage for `-` where nobody has piped anything in."""
+    if file == "-" and sys.stdin.isatty():
+        raise BadUsage(detail="standard input is a terminal: name a file, or pipe one in")
 
 
 def _pairs(table: Mapping[str, str]) -> list[str]:
@@ -93,8 +98,7 @@ def content(file: str, size_max: int) -> bytes:
     """All of a small file, or of standard input for `-`; one byte more than `size_max` of a larger one. BadFile."""
     from ledgerctl.formats import records
 
-    if file == "-" and sys.stdin.isatty():
-        raise BadUsage(detail="standard input is a terminal: name a file, or pipe one in")
+    require_piped(file)
     return records.head(file, size_max + 1)
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ledgerctl.cli.jobs import JobName
     from ledgerctl.services.bank_statements import Delivery
 
-COLUMNS = ("check", "subject", "expected", "found")
 _WINDOW_MAX = 60
 _EXITS = output.exits(Exit.REFUSED, Exit.NOT_FOUND, Exit.DIFFERENCES, Exit.UNAVAILABLE, Exit.TRY_AGAIN)
 
@@ -107,8 +106,8 @@ def _reconcile(invocation: Invocation, asked: _Asked, told: Told) -> None:
     from ledgerctl.core.texts import plain_text
 
     asked.require_sense()
-    reason = plain_text("reason", asked.accept) if asked.accept.strip() else None
-    invocation.prepare((*COLUMNS, "run_id"))
+    reason = plain_text("reason", asked.accept) if asked.accept else None
+    invocation.prepare((*reconciled.FINDINGS, "run_id"))
     try:
         if asked.account:
             _account(invocation, asked, reason, told)
@@ -156,15 +155,14 @@ def _books(invocation: Invocation, told: Told, *, full: bool, accept: str | None
 
 
 def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: Told) -> None:
-    from ledgerctl.db import bank_reports
     from ledgerctl.services import bank_reconciling
 
     delivery = _delivery(invocation, asked, accept) if asked.statement else None
     days = bank_reconciling.WINDOW_DAYS if asked.window is None else asked.window
     result = bank_reconciling.run(invocation.books, asked.account, delivery, days)
-    standing = invocation.read(bank_reports.standing)
-    told.findings, told.open_items = standing.findings, standing.open_items
-    told.oldest_open_age_s, told.oldest_statement_at_s = standing.oldest_open_age_s, standing.oldest_statement_at_s
+    every = result.every_account
+    told.findings, told.open_items = every.findings, every.open_items
+    told.oldest_open_age_s, told.oldest_statement_at_s = every.oldest_open_age_s, every.oldest_statement_at_s
     if result.taken.known and not result.taken.statements:
         invocation.note("this statement was read before; nothing of it was stored now")
     if result.taken.before:
@@ -191,6 +189,7 @@ def _account(invocation: Invocation, asked: _Asked, accept: str | None, told: To
 
 
 def _delivery(invocation: Invocation, asked: _Asked, accept: str | None) -> Delivery:
+    from ledgerctl.cli import files
     from ledgerctl.formats import records, statements
     from ledgerctl.services.bank_statements import Delivery
 
@@ -198,8 +197,7 @@ def _delivery(invocation: Invocation, asked: _Asked, accept: str | None) -> Deli
     if asked.map_name and asked.map_name not in maps:
         known = ", ".join(sorted(maps)) or "none"
         raise BadUsage(detail=f"there is no map '{asked.map_name}'; there are: {known}")
-    if asked.statement == "-" and sys.stdin.isatty():
-        raise BadUsage(detail="standard input is a terminal: name a file, or pipe one in")
+    files.require_piped(asked.statement)
     source = records.open_input(asked.statement)
     read = statements.read(source, asked.format or None, maps.get(asked.map_name))
     return Delivery(source.name, read, asked.bank_account, accept)
@@ -211,7 +209,9 @@ def _answer(invocation: Invocation, answer: dict[str, Any], different: Differenc
     read = invocation.format or invocation.style.format != "table" or invocation.out or sys.stdout.isatty()
     try:
         if findings or read:
-            invocation.show(answer, COLUMNS, rows=reconciled.of_run(answer), head=reconciled.summary(answer))
+            invocation.show(
+                answer, reconciled.FINDINGS, rows=reconciled.of_run(answer), head=reconciled.summary(answer)
+            )
     except output.AnswerLost as lost:
         if not findings:
             raise

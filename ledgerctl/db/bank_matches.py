@@ -17,10 +17,8 @@ from ledgerctl.core.matching import Match, Rule
 from ledgerctl.db.connection import Connection
 
 OPEN_LINES = """
-    SELECT l.id, l.statement_id, s.identifier AS statement, l.booked_on, l.amount, l.fee, l.payment_references,
-           l.counterparty, l.description
+    SELECT l.id, l.booked_on, l.amount, l.fee, l.payment_references, l.counterparty, l.description
     FROM bank_lines l
-    JOIN bank_statements s ON s.ledger_id = l.ledger_id AND s.id = l.statement_id
     WHERE l.ledger_id = %(ledger)s AND l.account_id = %(account)s AND (l.amount <> 0 OR l.fee <> 0)
       AND NOT EXISTS (SELECT FROM bank_match_lines m
                       WHERE m.ledger_id = l.ledger_id AND m.line_id = l.id AND NOT m.undone)
@@ -94,8 +92,6 @@ UNDO_ENTRIES = "UPDATE bank_match_entries SET undone = true WHERE ledger_id = %s
 
 class OpenLine(NamedTuple):
     id: int
-    statement_id: int
-    statement: str
     booked_on: date
     amount: Decimal
     fee: Decimal

@@ -88,6 +88,10 @@ class Account(NamedTuple):
     balance: Decimal
     seq: int
 
+    def text(self, amount: Decimal) -> str:
+        """An amount of this account, for people."""
+        return f"{money.fixed(amount, self.exponent)} {self.currency}"
+
 
 class BankAccount(NamedTuple):
     """The bank's name for an account, and the first day that it has told of."""
@@ -205,8 +209,8 @@ def _amount(amount: Decimal) -> str:
     return money.canonical(amount)
 
 
-def insert(conn: Connection, ledger: int, account_id: int, kept: Kept) -> int:
-    """Keep a statement with those of its lines that are new; its id."""
+def insert(conn: Connection, ledger: int, account_id: int, kept: Kept) -> None:
+    """Keep a statement with those of its lines that are new."""
     opening, closing = kept.statement.opening, kept.statement.closing
     columns = [
         *(ledger, account_id, kept.statement.identifier, kept.file, kept.digest),
@@ -218,7 +222,6 @@ def insert(conn: Connection, ledger: int, account_id: int, kept: Kept) -> int:
     with conn.cursor().copy(COPY_LINES) as copy:
         for row in _rows(ledger, account_id, int(statement_id), kept.lines):
             copy.write_row(row)
-    return int(statement_id)
 
 
 def _rows(ledger: int, account_id: int, statement_id: int, lines: Iterable[StatementLine]) -> Iterable[tuple[Any, ...]]:

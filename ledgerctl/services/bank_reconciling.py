@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
@@ -17,8 +17,9 @@ from ledgerctl import errors
 from ledgerctl.core import likeness, matching, money
 from ledgerctl.core.findings import Finding
 from ledgerctl.core.matching import Item, Match, Terms
-from ledgerctl.db import audit, bank_matches, bank_statements, reconciliations
+from ledgerctl.db import audit, bank_matches, bank_reports, bank_statements, reconciliations
 from ledgerctl.db.bank_matches import OpenEntry, OpenLine
+from ledgerctl.db.bank_reports import Standing
 from ledgerctl.db.bank_statements import Account
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.reconciliations import Run
@@ -29,6 +30,8 @@ WINDOW_DAYS = 5
 """So many days the bank may be earlier or later than the books: a weekend between, and two days of processing."""
 FINDINGS_MAX = 1000
 """Of one kind are kept; the counts are of all."""
+
+_NOT_ASKED = Standing(0, 0, 0.0, None)
 
 
 class Totals(NamedTuple):
@@ -63,6 +66,8 @@ class Compared:
     findings: list[Finding]
     found: int
     """How many findings there are in all; no more than FINDINGS_MAX of a kind are listed."""
+    every_account: Standing = _NOT_ASKED
+    """Of all accounts that have a bank, for monitoring: once the run is recorded."""
 
     @property
     def status(self) -> str:
@@ -112,7 +117,8 @@ def _run(conn: Connection, books: Books, code: str, delivery: Delivery | None, w
     ended = Run(run_id, "statement", started_at, result.checked, result.findings, account.id, detail)
     reconciliations.record(conn, books.ledger, books.actor, ended)
     _log(conn, books, result, delivery)
-    return result
+    # Asked before the commit: after it, a database that goes away would make a failure of a run that was recorded.
+    return replace(result, every_account=bank_reports.standing(conn, books.ledger))
 
 
 def require_account(conn: Connection, books: Books, code: str) -> Account:
@@ -201,33 +207,27 @@ def _findings(
 ) -> list[Finding]:
     """Lines that the books do not have; entries that the bank should have shown by now; what neither explains."""
     found = [
-        Finding("bank-line", f"line {line.id} {line.booked_on} {_words(line)}", _text(account, line.amount), "no entry")
+        Finding("bank-line", f"line {line.id} {line.booked_on} {_words(line)}", account.text(line.amount), "no entry")
         for line in lines[:FINDINGS_MAX]
     ]
     found += [
         Finding(
             "book-entry",
             f"account {account.code} seq {entry.seq} transaction {entry.transaction_id} {entry.dated_on}",
-            _text(account, entry.amount),
+            account.text(entry.amount),
             f"no line by {terms.seen_until}",
         )
         for entry in late[:FINDINGS_MAX]
     ]
     if totals.bank is not None and totals.unexplained:
         explained = totals.bank - totals.unexplained
-        found.append(
-            Finding("balance", f"account {account.code}", _text(account, totals.bank), _text(account, explained))
-        )
+        found.append(Finding("balance", f"account {account.code}", account.text(totals.bank), account.text(explained)))
     return found
 
 
 def _words(line: OpenLine) -> str:
     texts = (*line.payment_references[:1], line.counterparty, line.description)
     return " ".join(text for text in texts if text)[:120].strip()
-
-
-def _text(account: Account, amount: Decimal) -> str:
-    return f"{money.fixed(amount, account.exponent)} {account.currency}"
 
 
 def detail_of(compared: Compared) -> dict[str, Any]:

@@ -107,10 +107,8 @@ def _require_sound(account: Account, delivery: Delivery, statement: Statement) -
         raise _refused(delivery, statement, "it holds neither a line nor a balance with its day")
     if statement.closing is not None and statement.difference and delivery.accept is None:
         closing = statement.closing.amount
-        come_to = _text(account, closing - statement.difference)
-        problem = (
-            f"its opening balance and its lines come to {come_to}, its closing balance is {_text(account, closing)}"
-        )
+        come_to = account.text(closing - statement.difference)
+        problem = f"its opening balance and its lines come to {come_to}, its closing balance is {account.text(closing)}"
         hint = "ask the bank for the whole statement; --accept REASON takes it as it is"
         raise _refused(delivery, statement, problem, hint)
 
@@ -129,8 +127,8 @@ def _require_chain(
     if standing is None or begins_with is None or begins_with == standing.balance or delivery.accept is not None:
         return
     before = f"the statement before it{f' ({standing.identifier})' if standing.identifier else ''}"
-    ended_with = _text(account, standing.balance)
-    problem = f"it begins with {_text(account, begins_with)}, but {before} ended with {ended_with}"
+    ended_with = account.text(standing.balance)
+    problem = f"it begins with {account.text(begins_with)}, but {before} ended with {ended_with}"
     hint = "read first what is missing between them; --accept REASON takes it as it is"
     raise _refused(delivery, statement, problem, hint)
 
@@ -186,7 +184,3 @@ def _new_lines(
         else:
             new.append(line)
     return new
-
-
-def _text(account: Account, amount: Decimal) -> str:
-    return f"{money.fixed(amount, account.exponent)} {account.currency}"

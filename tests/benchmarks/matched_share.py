@@ -64,7 +64,7 @@ def statement(entries: Sequence[OpenEntry]) -> list[Paid]:
         on = entry.dated_on + timedelta(random.choice((0, 0, 0, 1, 1, 2)))
         text = f"SEPA {(entry.description or '').upper()} THANK YOU" if entry.description else ""
         references = [entry.reference] if entry.reference else []
-        paid.append(Paid(OpenLine(place, 1, "1", on, entry.amount, Decimal(0), references, "", text), (place,)))
+        paid.append(Paid(OpenLine(place, on, entry.amount, Decimal(0), references, "", text), (place,)))
     return paid
 
 

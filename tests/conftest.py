@@ -43,6 +43,18 @@ def pytest_configure() -> None:
     os.environ["XDG_STATE_HOME"] = f"{os.environ[_DIRECTORY]}-state"
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait for servers and processes as long as they compute: one worker more than there are processors."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest, as its limit says, is begun first: nobody waits for it at the end."""
+    items.sort(key=lambda item: -limit.args[0] if (limit := item.get_closest_marker("timeout")) else 0)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Whoever started the workers stops the server."""
     directory = Path(os.environ[_DIRECTORY])

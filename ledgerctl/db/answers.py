@@ -43,3 +43,7 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
         except StopIteration as end:
             answer: RV = end.value
             return answer
+        except (KeyboardInterrupt, SystemExit):
+            with suppress(RuntimeError, psycopg.Error):  # else it would fail when it is collected, and say so on stderr
+                gen.close()
+            raise

@@ -182,7 +182,7 @@ def test_an_outcome_that_cannot_be_settled_is_said_to_be_unknown(open_: Open, co
     lose_the_answer(conn, "true")
 
     with pytest.raises(errors.OutcomeUnknown):
-        open_(deadline_s=0.7).transact(add)
+        open_(deadline_s=0.7, idle_timeout_ms=1000).transact(add)
 
 
 def test_a_commit_that_was_a_rollback_is_noticed(open_: Open, conn: Connection) -> None:

@@ -2,8 +2,9 @@
 
 Such a sum stays the same as long as no row that was summed is changed, taken away or added, but for a chance of about
 one in 2^64 (multiset hashing by addition; Clarke and others, Asiacrypt 2003). New rows are verified one by one, and
-their hashes added; one pass over all rows then says whether the rest is as it was. Whoever can rewrite the tables can
-rewrite the sums: they find damage and careless hands, not the server's own administrator.
+their hashes added; one pass over all rows then says whether the rest is as it was, and so adds up as it did
+(docs/adr/0004). Whoever can rewrite the tables can rewrite the sums: they find damage and careless hands, not the
+server's own administrator.
 
 A weighted sum holds each hash times a number that follows from the row's id. If one row has changed, the quotient of
 the two differences is that number, and the row is found.
@@ -25,8 +26,7 @@ ACCOUNTS = """
     WHERE a.ledger_id = %(ledger)s AND (%(ids)s::bigint[] IS NULL OR a.id = ANY(%(ids)s))
 """
 ENTRIES = """
-    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after, balance_after < 0)), 0),
-           coalesce(sum(membership_hash(transaction_id, account_id, seq)), 0)
+    SELECT count(*), coalesce(sum(entry_hash(transaction_id, account_id, seq, amount, balance_after)), 0)
     FROM some_entries
 """
 TRANSACTIONS = """
@@ -35,44 +35,15 @@ TRANSACTIONS = """
     FROM some_transactions
 """
 
-# The same of everything, in one pass over each table, and what must come to nothing: what stands after each entry less
-# what the next one begins with, and the legs of each transaction. Amounts are not hashed: they are what two balances
-# that are lie apart.
+# The same of everything, in one pass over each table.
 ALL_ACCOUNTS = "SELECT count(*), coalesce(sum(account_hash(a)), 0) FROM accounts a WHERE a.ledger_id = %(ledger)s"
 ALL_TRANSACTIONS = """
     SELECT count(*), coalesce(sum(transaction_hash(t)), 0) FROM transactions t WHERE t.ledger_id = %(ledger)s
 """
 ALL_ENTRIES = """
-    SELECT count(*), coalesce(sum(standing_hash(account_id, seq, balance_after, balance_after < 0)), 0),
-           coalesce(sum(membership_hash(transaction_id, account_id, seq)), 0),
-           coalesce(sum(standing_hash(account_id, seq - 1, balance_after - amount, balance_after < amount)), 0),
-           coalesce(sum(leg_hash(transaction_id, amount, currency)), 0)
-    FROM entries
-"""
-# Where a transaction has legs that do not cancel out in pairs: the amounts, each times a number that is the
-# transaction's own, cancel out however many there are.
-ALL_AMOUNTS = "SELECT coalesce(sum(amount * uuid_hash_extended(transaction_id, currency)), 0) FROM entries"
-STANDINGS = """
-    SELECT coalesce(sum(standing_hash(id, seq, balance, balance < 0)), 0)
-               - coalesce(sum(standing_hash(id, 0, 0, false)), 0),
-           coalesce(min(currency) <> max(currency), false)
-    FROM accounts
+    SELECT count(*), coalesce(sum(entry_hash(transaction_id, account_id, seq, amount, balance_after)), 0)
+    FROM transaction_entries
     WHERE ledger_id = %(ledger)s
-"""
-# All entries, each with a number for its currency; of a single currency no account need be asked.
-ONE_CURRENCY = """
-    WITH entries AS NOT MATERIALIZED (
-        SELECT *, 0::bigint AS currency FROM transaction_entries WHERE ledger_id = %(ledger)s
-    )
-"""
-SEVERAL_CURRENCIES = """
-    WITH entries AS NOT MATERIALIZED (
-        SELECT e.*, a.currency
-        FROM transaction_entries e
-        LEFT JOIN (SELECT id, hashtextextended(currency, 0) AS currency FROM accounts WHERE ledger_id = %(ledger)s) a
-                  ON a.id = e.account_id
-        WHERE e.ledger_id = %(ledger)s
-    )
 """
 
 STORED = "SELECT part, rows, total, weighted FROM reconciliation_digests WHERE ledger_id = %s"
@@ -112,14 +83,6 @@ class Digest(NamedTuple):
         return Digest(self.rows + other.rows, self.total + other.total, weighted)
 
 
-class Sums(NamedTuple):
-    """Of everything at once; the digests are not weighted."""
-
-    digests: Mapping[str, Digest]
-    agree: bool
-    """Balances follow from one another and end where the accounts stand; every transaction sums to zero."""
-
-
 def stored(conn: Connection, ledger: int) -> dict[str, Digest]:
     """What was kept, by part; empty when no run was clean yet."""
     rows = conn.execute(STORED, [ledger]).fetchall()
@@ -138,27 +101,20 @@ def of_accounts(conn: Connection, ledger: int, ids: Sequence[int] | None = None)
 
 def of_all_accounts(conn: Connection, ledger: int) -> Digest:
     """Of all, in less time, and not weighted."""
-    count, total = _row(conn, ALL_ACCOUNTS, {"ledger": ledger})
-    return _digest(count, total, None)
+    return _digest(*_row(conn, ALL_ACCOUNTS, {"ledger": ledger}))
 
 
 def of_scope(conn: Connection, scope: Scope) -> dict[str, Digest]:
     """Of the entries and the transactions of a scope."""
-    entries = _of_entries(*_row(conn, scope.tables + ENTRIES, scope.parameters))
-    return {**entries, "transactions": _digest(*_row(conn, scope.tables + TRANSACTIONS, scope.parameters))}
+    entries = _row(conn, scope.tables + ENTRIES, scope.parameters)
+    transactions = _row(conn, scope.tables + TRANSACTIONS, scope.parameters)
+    return {"entries": _digest(*entries), "transactions": _digest(*transactions)}
 
 
-def of_everything(conn: Connection, ledger: int) -> Sums:
+def of_everything(conn: Connection, ledger: int) -> dict[str, Digest]:
     """One pass over the entries and one over the transactions, by as many processes as the server gives."""
-    parameters = {"ledger": ledger}
-    standings, several = _row(conn, STANDINGS, parameters)
-    entries = SEVERAL_CURRENCIES if several else ONE_CURRENCY
-    count, after, members, before, imbalance = _row(conn, entries + ALL_ENTRIES, parameters)
-    if imbalance != 0:
-        [imbalance] = _row(conn, entries + ALL_AMOUNTS, parameters)
-    posted, total = _row(conn, ALL_TRANSACTIONS, parameters)
-    agree = bool(after - before == standings and imbalance == 0)
-    return Sums({**_of_entries(count, after, members), "transactions": _digest(posted, total, None)}, agree)
+    statements = {"entries": ALL_ENTRIES, "transactions": ALL_TRANSACTIONS}
+    return {part: _digest(*_row(conn, statement, {"ledger": ledger})) for part, statement in statements.items()}
 
 
 def which(conn: Connection, ledger: int, part: str, before: Digest) -> str | None:
@@ -171,11 +127,7 @@ def which(conn: Connection, ledger: int, part: str, before: Digest) -> str | Non
     return None if row is None else str(row[0])
 
 
-def _of_entries(count: int, after: Decimal, members: Decimal) -> dict[str, Digest]:
-    return {"entries": _digest(count, after + members, None)}
-
-
-def _digest(rows: int, total: Decimal, weighted: Decimal | None) -> Digest:
+def _digest(rows: int, total: Decimal, weighted: Decimal | None = None) -> Digest:
     return Digest(rows, int(total), None if weighted is None else int(weighted))
 
 

@@ -39,7 +39,9 @@ def shared_conninfo(server: str) -> Iterator[str]:
     """A database for all the tests of this worker: making one takes longer than most tests."""
     name = f"t_{uuid4().hex[:16]}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template_books STRATEGY file_copy").format(sql.Identifier(name)))
+        conn.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template_books STRATEGY file_copy").format(sql.Identifier(name))
+        )
         yield make_conninfo(server, dbname=name)
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at any line of a transaction, of ours or of the driver's: it is heard, and what is said of the commit is so."""
+"""Ctrl-C at any line of a transaction, ours or the driver's: it is heard, and what it says of the commit is so."""
 
 from __future__ import annotations
 

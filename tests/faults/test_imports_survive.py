@@ -122,7 +122,9 @@ def prepared(server: str) -> Iterator[str]:
     """The name of a template database with the accounts."""
     name = f"faults_{uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template_books STRATEGY file_copy").format(sql.Identifier(name)))
+        conn.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template_books STRATEGY file_copy").format(sql.Identifier(name))
+        )
         _create_accounts(make_conninfo(server, dbname=name))
         yield name
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -6,7 +6,6 @@ checks themselves. Then come changes that agree with one another, which no sum a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Event
@@ -257,39 +256,12 @@ def test_what_two_accounts_are_cannot_change_places_column_by_column(books: Book
     assert summed[0] != summed[1]
 
 
-def test_amounts_are_only_multiplied_where_legs_do_not_cancel_out_in_pairs(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    ask = digests._row
-
-    def asked_for(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-        asked.append(statement)
-        return ask(conn, statement, parameters)
-
-    monkeypatch.setattr(digests, "_row", asked_for)
-    clean(scene.books)
-    clean(scene.books, full=True)
-    assert not [statement for statement in asked if digests.ALL_AMOUNTS in statement]
-
-    legs = [
-        Leg("bank", Side.DEBIT, Decimal(3), None),
-        *[Leg(to, Side.CREDIT, Decimal(1), None) for to in ("alice", "bob")],
-    ]
-    payments.post_one(
-        scene.books, request(uuid7(), "three", Kind.JOURNAL, [*legs, Leg("bob", Side.CREDIT, Decimal(1), None)])
-    )
-    clean(scene.books, full=True)
-    assert [statement for statement in asked if digests.ALL_AMOUNTS in statement]
-
-
 @pytest.mark.parametrize(
     "hashed",
     [
-        "standing_hash(1, 7, n, false)",
-        "standing_hash(1, n, 7, false)",
-        "membership_hash('{uuid}', 1, n)",
-        "leg_hash('{uuid}', n, 0)",
+        "entry_hash('{uuid}', 1, 7, n, 5)",
+        "entry_hash('{uuid}', 1, 7, 5, n)",
+        "entry_hash('{uuid}', 1, n, 5, 5)",
     ],
 )
 def test_a_hash_takes_in_more_than_32_bits(conn: Connection, hashed: str) -> None:

@@ -132,21 +132,11 @@ END $$;
 -- takes in 32 bits, and all 64 only of the seed; that of a record is a sum over its columns, in which those of two rows
 -- could change places.
 
--- How an account stands: after an entry, or before the next.
-CREATE OR REPLACE FUNCTION standing_hash(account bigint, seq bigint, balance numeric, below_zero boolean) RETURNS bigint
+CREATE OR REPLACE FUNCTION entry_hash(transaction uuid, account bigint, seq bigint, amount numeric, balance numeric)
+RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN hashint8extended(CASE WHEN below_zero THEN -seq ELSE seq END, hash_numeric_extended(balance, account));
-
--- To which transaction an entry belongs.
-CREATE OR REPLACE FUNCTION membership_hash(transaction uuid, account bigint, seq bigint) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN uuid_hash_extended(transaction, hashint8extended(account, seq));
-
--- Of two legs of one amount, one up and one down, the same number with either sign.
-CREATE OR REPLACE FUNCTION leg_hash(transaction uuid, amount numeric, currency bigint) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (CASE WHEN amount < 0 THEN -1 ELSE 1 END)
-    * uuid_hash_extended(transaction, hash_numeric_extended(amount, currency));
+RETURN uuid_hash_extended(transaction, hash_numeric_extended(amount, hash_numeric_extended(balance, hashint8extended(
+    CASE WHEN balance < 0 THEN -account ELSE account END, CASE WHEN amount < 0 THEN -seq ELSE seq END))));
 
 CREATE OR REPLACE FUNCTION account_hash(a accounts) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

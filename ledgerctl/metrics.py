@@ -1,262 +1,126 @@
-"""What a job leaves for Prometheus: each metric with its help and unit, and the two ways to leave it.
+"""Every metric there is, declared once: its name, help, unit, and labels, whose values come from closed sets.
 
-Loaded only once somebody asked for it: loading prometheus_client takes longer than most commands do.
+Names follow the conventions of Prometheus: base units, `_total` for what only grows. No label holds an account, a key,
+a person or the words of an error, so the number of series is bounded by ledgers, currencies and the lists of this
+program.
 """
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import math
-import os
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from tempfile import mkstemp
-from threading import Thread
-from typing import NamedTuple
-from urllib.error import HTTPError, URLError
-from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
-
-from prometheus_client import CollectorRegistry, Metric, generate_latest, pushadd_to_gateway
-from prometheus_client.metrics_core import GaugeMetricFamily
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
-
-from ledgerctl.config import without_login
-
-TIMEOUT_S = 3
-"""What a job waits at most until its metrics are where they belong."""
-
-ANSWER_MAX = 200
-"""Characters shown of what a gateway says; of a page of HTML nobody wants more."""
+from typing import Literal, NamedTuple
 
 
-class Declared(NamedTuple):
-    """A gauge. It has no labels of its own: whose it is, the job and the ledger say."""
+class Metric(NamedTuple):
+    """`unit` is the end of the name, before `_total`; empty for a number of things."""
 
     name: str
     help: str
     unit: str = ""
+    labels: tuple[str, ...] = ()
+    kind: Literal["gauge", "counter", "info"] = "gauge"
 
 
-LAST_RUN = Declared("ledgerctl_job_last_run_timestamp_seconds", "When the job last ended, however it did.", "seconds")
-LAST_SUCCESS = Declared("ledgerctl_job_last_success_timestamp_seconds", "When the job last ended well.", "seconds")
-DURATION = Declared("ledgerctl_job_duration_seconds", "How long the last run of the job took.", "seconds")
-EXIT_CODE = Declared("ledgerctl_job_last_exit_code", "The exit code of the last run of the job.")
-FINDINGS = Declared("ledgerctl_reconcile_findings", "What the last reconciliation that came to an end found wrong.")
-OPEN_ITEMS = Declared("ledgerctl_reconcile_open_items", "Items that the last reconciliation left without a match.")
-OLDEST_OPEN_ITEM = Declared(
+# -- what a run of a command leaves behind: whose it is, the job and the ledger say ----------------------------------
+
+LAST_RUN = Metric("ledgerctl_job_last_run_timestamp_seconds", "When the job last ended, however it did.", "seconds")
+LAST_SUCCESS = Metric("ledgerctl_job_last_success_timestamp_seconds", "When the job last ended well.", "seconds")
+DURATION = Metric("ledgerctl_job_duration_seconds", "How long the last run of the job took.", "seconds")
+EXIT_CODE = Metric("ledgerctl_job_last_exit_code", "The exit code of the last run of the job.")
+OUTCOMES = Metric("ledgerctl_job_outcomes", "What became of the requests of the last run.", labels=("outcome",))
+RETRIES = Metric("ledgerctl_job_retries", "Transactions that the last run had to begin again.")
+LOCK_WAIT = Metric(
+    "ledgerctl_job_lock_wait_seconds", "How long the last run waited for accounts that others had locked.", "seconds"
+)
+FINDINGS = Metric("ledgerctl_reconcile_findings", "What the last reconciliation that came to an end found wrong.")
+OPEN_ITEMS = Metric("ledgerctl_reconcile_open_items", "Items that the last reconciliation left without a match.")
+OLDEST_OPEN_ITEM = Metric(
     "ledgerctl_reconcile_oldest_open_item_age_seconds", "The age of the oldest of the open items, then.", "seconds"
 )
-OLDEST_STATEMENT = Declared(
+OLDEST_STATEMENT = Metric(
     "ledgerctl_reconcile_oldest_statement_timestamp_seconds",
     "The last day that the bank has told of, for the account where that is longest ago.",
     "seconds",
 )
+OF_RUNS = (
+    LAST_RUN,
+    LAST_SUCCESS,
+    DURATION,
+    EXIT_CODE,
+    OUTCOMES,
+    RETRIES,
+    LOCK_WAIT,
+    FINDINGS,
+    OPEN_ITEMS,
+    OLDEST_OPEN_ITEM,
+    OLDEST_STATEMENT,
+)
 
-DECLARED = (LAST_RUN, LAST_SUCCESS, DURATION, EXIT_CODE, FINDINGS, OPEN_ITEMS, OLDEST_OPEN_ITEM, OLDEST_STATEMENT)
+# -- what the metrics server reads from the books ---------------------------------------------------------------------
 
+TRANSACTIONS = Metric(
+    "ledgerctl_transactions_total",
+    "Transactions that were posted or refused, since this server began to count.",
+    labels=("ledger", "kind", "outcome"),
+    kind="counter",
+)
+ENTRIES = Metric(
+    "ledgerctl_entries_total",
+    "Entries that were posted, since this server began to count.",
+    labels=("ledger", "kind"),
+    kind="counter",
+)
+VOLUME = Metric(
+    "ledgerctl_volume_total",
+    "What was debited, in units of the currency, since this server began to count.",
+    labels=("ledger", "currency"),
+    kind="counter",
+)
+REFUSALS = Metric(
+    "ledgerctl_refusals_total",
+    "Requests that were refused, by the code of the error, since this server began to count.",
+    labels=("ledger", "reason"),
+    kind="counter",
+)
+ACCOUNTS = Metric("ledgerctl_accounts", "Accounts by status.", labels=("ledger", "status"))
+IMPORTS_OPEN = Metric(
+    "ledgerctl_imports_open", "Imports that have begun and not ended: at work, or cut short.", labels=("ledger",)
+)
+BOOKS_VERIFIED = Metric(
+    "ledgerctl_books_verified_timestamp_seconds",
+    "When the books were last reconciled with themselves without a finding.",
+    "seconds",
+    ("ledger",),
+)
+BOOKS_FINDINGS = Metric(
+    "ledgerctl_books_findings", "What the last reconciliation of the books with themselves found.", labels=("ledger",)
+)
+DATABASE_SIZE = Metric("ledgerctl_database_size_bytes", "What the database takes on its server's disk.", "bytes")
+LOCK_WAITERS = Metric("ledgerctl_lock_waiting_sessions", "Sessions of the database that wait for a lock now.")
+LONGEST_LOCK_WAIT = Metric(
+    "ledgerctl_lock_longest_wait_seconds", "How long the one that waits longest has been waiting.", "seconds"
+)
+IN_DOUBT = Metric(
+    "ledgerctl_requests_in_doubt", "Requests of this machine and user that were cut short: ledgerctl resolve."
+)
+DATABASE_UP = Metric("ledgerctl_database_up", "1 if the books could be read for this scrape, else 0.")
+READ_DURATION = Metric("ledgerctl_read_duration_seconds", "How long reading the books took, the last time.", "seconds")
+BUILD = Metric("ledgerctl_build", "Which program this is.", labels=("version", "schema"), kind="info")
+OF_BOOKS = (
+    TRANSACTIONS,
+    ENTRIES,
+    VOLUME,
+    REFUSALS,
+    ACCOUNTS,
+    IMPORTS_OPEN,
+    BOOKS_VERIFIED,
+    BOOKS_FINDINGS,
+    DATABASE_SIZE,
+    LOCK_WAITERS,
+    LONGEST_LOCK_WAIT,
+    IN_DOUBT,
+    DATABASE_UP,
+    READ_DURATION,
+    BUILD,
+)
 
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """How one run of a job ended. Times are in seconds since 1970; what is None was not found out."""
-
-    job: str
-    ledger: str
-    started_at: float
-    finished_at: float
-    exit_code: int
-    findings: int | None = None
-    open_items: int | None = None
-    oldest_open_age_s: float | None = None
-    oldest_statement_at_s: float | None = None
-
-
-def report(result: JobResult, gateway: str, textfile: Path | None) -> list[str]:
-    """Push the result to the gateway and write it to the file, of which either may be empty.
-
-    Nothing is raised: what went wrong is a sentence each, without the login that the gateway's URL may hold. It takes
-    no longer than TIMEOUT_S. What this run did not find out, such as a last success if it failed, stays as it was.
-    """
-    ways: dict[str, Callable[[], None]] = {}
-    if gateway:
-        ways[f"pushed to {without_login(gateway)}"] = partial(_push, result, gateway)
-    if textfile is not None:
-        ways[f"written to {textfile}"] = partial(_write, result, textfile)
-    return [f"the metrics of this run were not {way}: {why}" for way, why in _failed(ways).items()]
-
-
-_NO_ANSWER = f"no answer within {TIMEOUT_S} s"
-
-
-def _failed(ways: Mapping[str, Callable[[], None]]) -> dict[str, str]:
-    """Go all ways at once: those that failed or came to no end in time, and why."""
-    failed = dict.fromkeys(ways, _NO_ANSWER)
-
-    def go(name: str, way: Callable[[], None]) -> None:
-        try:
-            way()
-        except Exception as error:  # whatever it is: a job that has done its work does not fail over its metrics
-            failed[name] = _reason(error)
-        else:
-            del failed[name]
-
-    # In threads that nobody need wait for: no timeout bounds a resolver, or a gateway that sends a byte now and then.
-    threads = [Thread(target=go, args=way, daemon=True) for way in ways.items()]
-    deadline = time.monotonic() + TIMEOUT_S
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return dict(failed)
-
-
-def _reason(error: Exception) -> str:
-    """Why, in one line."""
-    cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
-    if isinstance(cause, TimeoutError):
-        return _NO_ANSWER
-    words = cause.strerror if isinstance(cause, OSError) else ""
-    return " ".join((words or str(cause) or type(cause).__name__).split())
-
-
-# -- what is left ----------------------------------------------------------------------------------------------------
-
-
-def _samples(result: JobResult) -> dict[Declared, float]:
-    found: dict[Declared, float | None] = {
-        LAST_RUN: result.finished_at,
-        LAST_SUCCESS: result.finished_at if result.exit_code == 0 else None,
-        DURATION: max(0.0, result.finished_at - result.started_at),
-        EXIT_CODE: result.exit_code,
-        FINDINGS: result.findings,
-        OPEN_ITEMS: result.open_items,
-        OLDEST_OPEN_ITEM: result.oldest_open_age_s,
-        OLDEST_STATEMENT: result.oldest_statement_at_s,
-    }
-    return {metric: float(value) for metric, value in found.items() if value is not None}
-
-
-class _Gauges(Collector):
-    """Plain values: the library's own Gauge may keep files for several processes, if the environment says so."""
-
-    def __init__(self, samples: Mapping[Declared, float], labels: Mapping[str, str]) -> None:
-        self._samples, self._labels = samples, labels
-
-    def collect(self) -> Iterable[Metric]:
-        for metric, value in self._samples.items():
-            gauge = GaugeMetricFamily(metric.name, metric.help, labels=list(self._labels), unit=metric.unit)
-            gauge.add_metric(list(self._labels.values()), value)
-            yield gauge
-
-
-def _registry(samples: Mapping[Declared, float], labels: Mapping[str, str]) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(_Gauges(samples, labels))
-    return registry
-
-
-# -- the Pushgateway -------------------------------------------------------------------------------------------------
-
-
-def _push(result: JobResult, gateway: str) -> None:
-    """By POST, which leaves alone what is not sent. The gateway itself puts the labels of the group on it."""
-    url = _split(gateway)
-    place = url.netloc.rpartition("@")[2]
-    pushadd_to_gateway(
-        f"{url.scheme}://{place}{url.path}",
-        result.job,
-        _registry(_samples(result), {}),
-        {"ledger": result.ledger},
-        timeout=TIMEOUT_S,
-        handler=partial(_request, url),
-    )
-
-
-def _split(gateway: str) -> SplitResult:
-    """ValueError for what is no http or https URL, without a word of it: it may hold a password."""
-    try:
-        url = urlsplit(gateway)
-        good = url.scheme in ("http", "https") and url.hostname and (url.port or True)
-    except ValueError:
-        good = False
-    if not good or url.query or url.fragment or re.search(r"[^\x21-\x7e]", gateway):
-        raise ValueError("it must be a URL such as http://127.0.0.1:9091")
-    return url
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirected POST would go on as a GET, which stores nothing and looks like success."""
-
-    def redirect_request(self, *_args: object) -> None:
-        return None
-
-
-def _request(
-    login: SplitResult, *, url: str, method: str, timeout: float, headers: Sequence[tuple[str, str]], data: bytes
-) -> Callable[[], None]:
-    """The library's own handler, without proxies and redirects, and with a login."""
-    request = Request(url, data, dict(headers), method=method)  # noqa: S310 - of http or https, see _split
-    if login.username is not None:
-        user, password = unquote(login.username), unquote(login.password or "")
-        token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {token}")
-    # A gateway stands beside its jobs: a proxy of the environment could reach none of the loopback interface.
-    opener = build_opener(ProxyHandler({}), _NoRedirect)
-
-    def push() -> None:
-        try:
-            opener.open(request, timeout=timeout).close()
-        except HTTPError as refusal:
-            with refusal:
-                answer = " ".join(refusal.read(4 * ANSWER_MAX).decode(errors="replace").split())
-            raise OSError(f"{refusal.code} {refusal.reason}: {answer[:ANSWER_MAX]}") from None
-
-    return push
-
-
-# -- the textfile ----------------------------------------------------------------------------------------------------
-
-
-def _write(result: JobResult, textfile: Path) -> None:
-    """Whole or not at all, and readable for everybody. Labelled, since all files of a machine are read as one."""
-    labels = {"job": result.job, "ledger": result.ledger}
-    with _locked(textfile.parent):
-        samples = {**_former(textfile, labels), **_samples(result)}
-        descriptor, name = mkstemp(prefix=f".{textfile.name}.", dir=textfile.parent)  # no name that is scraped
-        part = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                os.fchmod(out.fileno(), 0o644)
-                out.write(generate_latest(_registry(samples, labels)))
-            part.replace(textfile)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One writer at a time: another's success, written after the file was read, would be lost."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _former(textfile: Path, labels: Mapping[str, str]) -> dict[Declared, float]:
-    """What the file says of this job and ledger; nothing if it is not there, or damaged."""
-    try:
-        families = list(text_string_to_metric_families(textfile.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-    samples = [sample for family in families for sample in family.samples if sample.labels == labels]
-    values = {sample.name: sample.value for sample in samples if math.isfinite(sample.value)}
-    return {metric: values[metric.name] for metric in DECLARED if metric.name in values}
+DECLARED = (*OF_RUNS, *OF_BOOKS)

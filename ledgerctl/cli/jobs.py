@@ -137,11 +137,20 @@ def _report(job: str, places: _Places, started_at: float, exit_code: int, told: 
 
 
 def _problems(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> list[str]:
-    from ledgerctl import metrics
+    from ledgerctl import pushing
 
-    found = (told.findings, told.open_items, told.oldest_open_age_s, told.oldest_statement_at_s)
-    result = metrics.JobResult(job, places.ledger, started_at, time.time(), exit_code, *found)
-    return metrics.report(result, places.pushgateway, places.textfile if _collected(places.textfile) else None)
+    result = pushing.JobResult(
+        job,
+        places.ledger,
+        started_at,
+        time.time(),
+        exit_code,
+        findings=told.findings,
+        open_items=told.open_items,
+        oldest_open_age_s=told.oldest_open_age_s,
+        oldest_statement_at_s=told.oldest_statement_at_s,
+    )
+    return pushing.report(result, places.pushgateway, places.textfile if _collected(places.textfile) else None)
 
 
 def _exit_code(error: BaseException, invocation: Invocation) -> int:

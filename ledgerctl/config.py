@@ -56,6 +56,12 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    format: str = _choice("", "text", "json")
+    """How lines for those who look on are written; empty: none are, unless --verbose asks."""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     directory: str = ""
     """Where requests are kept whose outcome is not known; by default $XDG_STATE_HOME/ledgerctl."""
@@ -67,6 +73,8 @@ class Metrics:
     """An http or https URL; a user and a password in it are sent as such. Empty: nothing is pushed."""
     textfile: str = ""
     """A file for node_exporter's textfile collector. Empty: none is written."""
+    commands: str = _choice("jobs", "changes", "all")
+    """Whose runs are told of: jobs', those of commands that change the books too, or of all that open them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ class Settings:
     database: Database = Database()
     ledger: Ledger = Ledger()
     output: Output = Output()
+    log: Log = Log()
     state: State = State()
     metrics: Metrics = Metrics()
     protected: bool = False
@@ -112,10 +121,11 @@ class Settings:
 
 OneMap = TypeVar("OneMap", ImportMap, StatementMap)
 
-_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[State] | type[Metrics]] = {
+_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[Log] | type[State] | type[Metrics]] = {
     "database": Database,
     "ledger": Ledger,
     "output": Output,
+    "log": Log,
     "state": State,
     "metrics": Metrics,
 }
@@ -274,6 +284,7 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
         Database(**values["database"]),
         Ledger(**values["ledger"]),
         Output(**values["output"]),
+        Log(**values["log"]),
         State(**values["state"]),
         Metrics(**values["metrics"]),
         protected,

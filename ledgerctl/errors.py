@@ -7,6 +7,7 @@ The exit numbers stand in `Exit` and nowhere else.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 from typing import Any, ClassVar
 
 
@@ -431,6 +432,13 @@ class DatabaseUnavailable(LedgerError):
     hint = "ledgerctl db status"
 
 
+class CannotListen(LedgerError):
+    code = "CANNOT_LISTEN"
+    exit_code = Exit.UNAVAILABLE
+    message = "cannot listen on {host} port {port}: {reason}"
+    hint = "--listen HOST:PORT names another; is it running already?"
+
+
 class Busy(LedgerError):
     """Retries are spent: locks, deadlocks or lost races. Nothing was posted.
 
@@ -514,6 +522,12 @@ class EmbeddedFailed(LedgerError):
 
 def _subclasses(kind: type[LedgerError]) -> list[type[LedgerError]]:
     return [kind, *(found for child in kind.__subclasses__() for found in _subclasses(child))]
+
+
+@cache
+def codes() -> frozenset[str]:
+    """All of them: a closed set."""
+    return frozenset(kind.code for kind in _subclasses(LedgerError))
 
 
 def by_code(code: str) -> type[LedgerError]:

@@ -15,10 +15,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from ledgerctl.metrics import Metric
-
-Samples = Mapping[tuple[Metric, tuple[str, ...]], float]
-"""By metric and the values of its labels."""
+from ledgerctl.metrics import Metric, Samples
 
 
 class Values(Collector):

@@ -7,6 +7,7 @@ program.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 
@@ -19,6 +20,9 @@ class Metric(NamedTuple):
     labels: tuple[str, ...] = ()
     kind: Literal["gauge", "counter", "info"] = "gauge"
 
+
+Samples = Mapping[tuple[Metric, tuple[str, ...]], float]
+"""Values by metric and the values of its labels."""
 
 # -- what a run of a command leaves behind: whose it is, the job and the ledger say ----------------------------------
 

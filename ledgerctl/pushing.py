@@ -27,7 +27,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ledgerctl import metrics
 from ledgerctl.config import without_login
-from ledgerctl.exposition import Samples, Values, registry
+from ledgerctl.exposition import Values, registry
+from ledgerctl.metrics import Samples
 
 TIMEOUT_S = 3
 """What a job waits at most until its metrics are where they belong."""

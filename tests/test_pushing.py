@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -43,7 +44,9 @@ def test_every_declared_metric_is_left_and_no_other(tmp_path: Path) -> None:
 
     assert report(ALL, "", file) == []
 
-    assert gateways.samples(file.read_text()).keys() == {one.name for one in metrics.OF_RUNS}
+    text = file.read_text()
+    assert set(re.findall(r"(?m)^(\w+)\{", text)) == {one.name for one in metrics.OF_RUNS}
+    assert 'ledgerctl_job_outcomes{job="ledgerctl_reconcile_statement",ledger="main",outcome="posted"} 7.0' in text
 
 
 def test_what_is_left_is_good_style_for_promtool(tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_a_gateway_that_does_not_answer_is_left_behind(gateway: Callable[[], Abs
 
 def test_a_program_ends_while_its_gateway_still_does_not_answer(tmp_path: Path) -> None:
     """Whatever hangs is left behind by the process too, and says nothing as it goes."""
-    code = "from tests.test_metrics import CLEAN, report\nimport sys\nprint(*report(CLEAN, sys.argv[1], None))"
+    code = "from tests.test_pushing import CLEAN, report\nimport sys\nprint(*report(CLEAN, sys.argv[1], None))"
     with gateways.dripping() as url:
         command = [sys.executable, "-c", code, url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -230,7 +233,7 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_environment_of_several_processes_leaves_no_files(tmp_path: Path) -> None:
     """The library would keep a file for each process that ever ran."""
-    code = "from tests.test_metrics import CLEAN, report\nimport sys\nprint(report(CLEAN, sys.argv[1], None))"
+    code = "from tests.test_pushing import CLEAN, report\nimport sys\nprint(report(CLEAN, sys.argv[1], None))"
     with gateways.recording() as gateway:
         done = subprocess.run(
             [sys.executable, "-c", code, gateway.url],

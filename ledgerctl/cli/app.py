@@ -28,15 +28,20 @@ from ledgerctl.cli import (
     reading,
     reconciling,
     resolving,
+    serving,
     settings,
     topics,
+    watching,
 )
 from ledgerctl.cli.invocation import Group, Invocation
 from ledgerctl.errors import BadUsage, Exit, LedgerError
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
-_VALUED = ("--config", "--profile", "--ledger", "-l", "--output", "-o", "--actor", "--color", "--fields", "--out")
+_VALUED = (
+    "--config", "--profile", "--ledger", "-l", "--output", "-o", "--actor", "--color", "--fields", "--out",
+    "--log-format",
+)  # fmt: skip
 _FLAGS = ("--quiet", "--verbose", "--no-input", "--no-header", "--csv-safe", "--debug", "--version")
 _ATTACHED = ("-o", "-l", *(f"{name}=" for name in _VALUED if name.startswith("--")))
 
@@ -57,6 +62,21 @@ class Root(Group):
         return context
 
     def invoke(self, ctx: Any) -> None:
+        exit_code: int = Exit.BUG
+        try:
+            self._invoke(ctx)
+            exit_code = Exit.DONE
+        except typer.Exit as end:
+            exit_code = end.exit_code
+            raise
+        except SystemExit as end:
+            exit_code = end.code if isinstance(end.code, int) else Exit.BUG
+            raise
+        finally:
+            if ctx.obj is not None:
+                watching.end(ctx.obj, exit_code)
+
+    def _invoke(self, ctx: Any) -> None:
         try:
             super().invoke(ctx)
             return
@@ -79,6 +99,8 @@ class Root(Group):
             if ctx.obj is not None and "database" in vars(ctx.obj):
                 ctx.obj.database.close()
         invocation = ctx.obj
+        if invocation is not None:
+            invocation.failed(failure)
         loaded = invocation is not None and "configuration" in vars(invocation)
         style = invocation.style if loaded else output.Style(format=ctx.meta["format"] or _format_of_environment())
         color = style.color if loaded or invocation is None else invocation.color or "auto"
@@ -106,6 +128,7 @@ for group in (
     imports,
     reconciling,
     doctor,
+    serving,
     settings,
     topics,
     completion,
@@ -134,6 +157,9 @@ def globals_(
     csv_safe: Annotated[bool, typer.Option("--csv-safe", help="Defuse spreadsheet formulas in csv.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only on stderr.")] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr.")] = 0,
+    log_format: Annotated[
+        str, typer.Option(metavar="text|json", help="Log on stderr what happens, in lines of this form.")
+    ] = "",
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[  # noqa: ARG001 - its callback answers
@@ -147,6 +173,8 @@ def globals_(
         raise typer.BadParameter(f"'{format_}' is not one of {', '.join(output.FORMATS)}", param_hint="--output")
     if color and color not in ("auto", "always", "never"):
         raise typer.BadParameter(f"'{color}' is not one of auto, always, never", param_hint="--color")
+    if log_format and log_format not in ("text", "json"):
+        raise typer.BadParameter(f"'{log_format}' is not one of text, json", param_hint="--log-format")
     context.obj = Invocation(
         command=context.invoked_subcommand or "",
         config=config,
@@ -161,9 +189,11 @@ def globals_(
         out=out,
         quiet=quiet,
         verbose=verbose,
+        log_format=log_format,
         no_input=no_input,
         debug=debug,
     )
+    watching.begin(context.obj)
 
 
 def run() -> int:

@@ -157,6 +157,8 @@ def _show(context: Context, file: str, result: Result, how: Options, place: str 
 
     answer = objects.receipt(result.receipt)
     tally = result.tally
+    if not how.dry_run:
+        context.obj.outcomes.update(posted=answer["posted"], replayed=answer["replayed"], refused=answer["rejected"])
     if how.dry_run:
         answer["dry_run"] = True
         answer["balances"] = [_move(move) for move in result.moves[:MOVES_SHOWN]]

@@ -6,6 +6,9 @@ import getpass
 import os
 import socket
 import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from ledgerctl import errors
-from ledgerctl.cli import output
+from ledgerctl.cli import output, watching
 from ledgerctl.ids import uuid7
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from ledgerctl.config import Configuration
     from ledgerctl.db.connection import Connection, Database
+    from ledgerctl.db.locks import Wait
     from ledgerctl.services.books import Books
 
     P = ParamSpec("P")
@@ -50,15 +54,32 @@ class Invocation:
     out: str = ""
     quiet: bool = False
     verbose: int = 0
+    log_format: str = ""
     no_input: bool = False
     debug: bool = False
 
     def __post_init__(self) -> None:
         self.request_id = str(uuid7())
+        self.started_at = time.time()
+        self.outcomes: Counter[str] = Counter()
+        """Requests by what became of them, as far as the command says: posted, replayed, refused."""
+        self.outcome = ""
+        """How the command ended, if not simply well: what became of its one request, or the code of the error."""
+        self.watched = False
+        """Whether there is a log."""
         self.changes = False
         """Whether the command changes the books: its answer then comes after the commit."""
         self.job = ""
         """What a scheduled command does and for which ledger, for the last line that it leaves."""
+
+    def ended(self, outcome: str) -> None:
+        """What became of the one request of the command: posted, or replayed."""
+        self.outcome = outcome
+        self.outcomes[outcome] += 1
+
+    def failed(self, error: errors.LedgerError) -> None:
+        self.outcome = error.code
+        self.outcomes["refused"] += self.changes and isinstance(error, errors.Refusal)
 
     @cached_property
     def configuration(self) -> Configuration:
@@ -67,9 +88,11 @@ class Invocation:
         given: dict[str, dict[str, Any]] = {
             "ledger": {"name": self.ledger, "actor": self.actor},
             "output": {"format": self.format, "color": self.color},
+            "log": {"format": self.log_format},
         }
         flags = {section: {key: value for key, value in keys.items() if value} for section, keys in given.items()}
         loaded = config.load(Path(self.config).absolute() if self.config else None, self.profile, flags)
+        watching.begin(self, loaded.settings.log.format)
         if loaded.profile and not self.quiet:
             output.note(f"profile: {loaded.profile}")
         return loaded
@@ -143,7 +166,18 @@ class Invocation:
         narrow: Sequence[str] = (),
     ) -> None:
         """Write the answer as the operator asked for it; see `output.show`."""
+        if isinstance(answer, Mapping) and (waits := self.lock_waits):
+            answer = {**answer, "lock_waits": [wait.details for wait in waits]}
         output.show(self.style, answer, columns, rows=rows, head=head, narrow=narrow)
+
+    @property
+    def lock_waits(self) -> list[Wait]:
+        """Of this command so far, one for each account and holder."""
+        if "database" not in vars(self) or not self.database.waits:
+            return []
+        from ledgerctl.db import locks
+
+        return locks.merged(self.database.waits)
 
     def note(self, text: str) -> None:
         """A sentence on stderr, unless --quiet."""

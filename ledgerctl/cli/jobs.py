@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ledgerctl.cli import output
-from ledgerctl.cli.invocation import Invocation
 from ledgerctl.errors import BadUsage, DeadlinePassed, Exit, LedgerError
+
+if TYPE_CHECKING:
+    from ledgerctl.cli.invocation import Invocation
 
 JobName = Literal["reconcile", "reconcile_statement"]
 """Of the `job` label, after ledgerctl_: a gateway never forgets a name, so there are few."""
@@ -66,7 +68,7 @@ def job(invocation: Invocation, name: JobName, pushgateway: str, textfile: str) 
     """
     places = _places(invocation, pushgateway, textfile)
     invocation.job = f"{invocation.command}, ledger '{places.ledger}'"
-    told, started_at, exit_code = Told(), time.time(), int(Exit.DONE)
+    told, exit_code = Told(), int(Exit.DONE)
     try:
         _require_collected(places.textfile)
         yield told
@@ -75,7 +77,20 @@ def job(invocation: Invocation, name: JobName, pushgateway: str, textfile: str) 
         raise
     finally:
         if not told.skipped and (places.pushgateway or places.textfile):
-            _report(f"ledgerctl_{name}", places, started_at, exit_code, told)
+            _report(f"ledgerctl_{name}", places, exit_code, told, invocation)
+
+
+def command_ended(invocation: Invocation, exit_code: int) -> None:
+    """Report a command that is no job, once it is over, if `metrics.commands` wants it. It fails nothing."""
+    if invocation.job or "database" not in vars(invocation):
+        return
+    wanted = {"jobs": False, "changes": invocation.changes, "all": True}
+    if not wanted[invocation.configuration.settings.metrics.commands]:
+        return
+    places = _places(invocation, "", "")
+    if places.pushgateway or places.textfile:
+        name = invocation.command.replace("-", "_")
+        _report(f"ledgerctl_{name}", places, exit_code, Told(), invocation)
 
 
 @contextmanager
@@ -127,24 +142,28 @@ def _require_collected(textfile: Path | None) -> None:
         raise BadUsage(detail=f"'{textfile}' does not end in .prom, so no collector would read it")
 
 
-def _report(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> None:
+def _report(job: str, places: _Places, exit_code: int, told: Told, invocation: Invocation) -> None:
     try:
-        problems = _problems(job, places, started_at, exit_code, told)
+        problems = _problems(job, places, exit_code, told, invocation)
     except Exception as error:  # even of a library that does not load: a run that did its work does not fail over this
         problems = [f"the metrics of this run are lost: {error}"]
     for problem in problems:
         output.note(f"warning: {output.plain(problem)}")
 
 
-def _problems(job: str, places: _Places, started_at: float, exit_code: int, told: Told) -> list[str]:
+def _problems(job: str, places: _Places, exit_code: int, told: Told, invocation: Invocation) -> list[str]:
     from ledgerctl import pushing
 
+    opened = "database" in vars(invocation)
     result = pushing.JobResult(
         job,
         places.ledger,
-        started_at,
+        invocation.started_at,
         time.time(),
         exit_code,
+        outcomes=invocation.outcomes,
+        retries=invocation.database.retries if opened else None,
+        lock_wait_s=sum(wait.waited_s for wait in invocation.lock_waits) if opened else None,
         findings=told.findings,
         open_items=told.open_items,
         oldest_open_age_s=told.oldest_open_age_s,

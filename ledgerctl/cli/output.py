@@ -94,8 +94,25 @@ def show(
 
 def note(text: str) -> None:
     """A sentence beside the answer. That nobody can read it stops nothing."""
+    _say(text if _as_line is None else _as_line(text, {}))
+
+
+Line = Callable[[str, Mapping[str, Any]], str]
+"""Of a sentence, and of the error that it is about if it is about one."""
+
+
+def notes_as(line: Line | None) -> None:
+    """From now on sentences and errors are written as these lines, or as they are."""
+    global _as_line  # noqa: PLW0603 - stderr is one for the whole process
+    _as_line = line
+
+
+_as_line: Line | None = None
+
+
+def _say(line: str) -> None:
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one door to stderr
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one door to stderr
 
 
 def complain(error: LedgerError, format_: str, color: str = "auto", job: str = "") -> None:
@@ -103,6 +120,9 @@ def complain(error: LedgerError, format_: str, color: str = "auto", job: str = "
 
     Of a job, off a terminal, a last line says it all: what a mail of cron's or a journal is read from its end for.
     """
+    if _as_line is not None:
+        _say(_as_line(str(error), error.as_json()))
+        return
     if format_ in ("json", "jsonl"):
         note(json.dumps(error.as_json(), ensure_ascii=False))
         return

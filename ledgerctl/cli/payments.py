@@ -174,6 +174,8 @@ def _show(context: Context, receipt: Receipt, *, dry_run: bool) -> None:
     from ledgerctl.formats import objects
 
     status = "replayed" if receipt.replayed else "posted"
+    if not dry_run:
+        context.obj.ended(status)
     shape = objects.posted(receipt.transaction, status)
     if receipt.replayed:
         context.obj.note(f"this key was posted before; nothing {'would be' if dry_run else 'was'} posted now")

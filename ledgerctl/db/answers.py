@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,12 @@ from psycopg.rows import TupleRow
 LATER_S = 2.0
 """So much longer than the server allows a statement we wait for its answer, and then for that of a cancel."""
 
+SLOW_S = 0.3
+"""An answer that takes longer may be waiting for somebody's lock."""
+
+Slow = Callable[[], Callable[[float], None]]
+"""Called once an answer is slow; what it returns is told how many seconds the answer took in the end."""
+
 
 class WatchedConnection(psycopg.Connection[TupleRow]):
     """`limit_s`: so many seconds an answer may take; None for no limit.
@@ -22,16 +29,22 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
     """
 
     limit_s: float | None = None
+    slow: Slow | None = None
+    """Who is told of slow answers, among those that have a limit."""
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         return super().wait(gen if self.limit_s is None else self._watched(gen, self.limit_s), *args, **kwargs)
 
     def _watched(self, gen: PQGen[RV], limit_s: float) -> PQGen[RV]:
-        deadline, cancelled = time.monotonic() + limit_s, False
+        started = time.monotonic()
+        deadline, cancelled = started + limit_s, False
+        ended: Callable[[float], None] | None = None
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
+                if not ready and ended is None and self.slow is not None and time.monotonic() > started + SLOW_S:
+                    ended = self.slow()
                 if not ready and time.monotonic() > deadline:
                     if cancelled:
                         self.pgconn.finish()
@@ -47,3 +60,6 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
             with suppress(RuntimeError, psycopg.Error):  # else it would fail when it is collected, and say so on stderr
                 gen.close()
             raise
+        finally:
+            if ended is not None:
+                ended(time.monotonic() - started)

@@ -23,6 +23,12 @@ class Line(NamedTuple):
     detail: Mapping[str, Any] | None = None
 
 
+def activity(transactions: int, entries: int, volume: Mapping[str, str]) -> dict[str, Any]:
+    """The detail of a line that posted something: how much, and by currency what was debited. The view of that name
+    adds such lines up, so each posting has them in one line, of its own transaction."""
+    return {"transactions": transactions, "entries": entries, "volume": volume}
+
+
 def log(conn: Connection, ledger: int, actor: str, request_id: str, lines: Sequence[Line]) -> None:
     """Write the lines without waiting for an answer in pipeline mode."""
     if not lines:

@@ -14,6 +14,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar
@@ -23,12 +24,12 @@ from psycopg import errors as pg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from ledgerctl import errors
+from ledgerctl import errors, logs
 from ledgerctl.config import Configuration
 from ledgerctl.config import Database as Settings
 from ledgerctl.db import embedded, locks
 from ledgerctl.db.answers import LATER_S, WatchedConnection
-from ledgerctl.db.locks import Holder
+from ledgerctl.db.locks import Holder, Wait
 from ledgerctl.db.outcomes import Spent, may_retry, refused_by_server, translated, words
 
 Connection = psycopg.Connection[TupleRow]
@@ -78,6 +79,10 @@ class Database:
     """Told what the operator should know while he waits, or beside the answer."""
     in_doubt: bool = False
     """Whether the last transaction's COMMIT was handed over, and not refused: it may be, or surely is, committed."""
+    retries: int = 0
+    """How many attempts at a transaction came to nothing so far, and were made again."""
+    waits: list[Wait] = field(default_factory=list)
+    """The locks of others that transactions waited for so far, if it took longer than SLOW_S."""
     _open: WatchedConnection | None = field(default=None, repr=False)
 
     @classmethod
@@ -232,6 +237,7 @@ class Database:
         """One attempt. `limits` are given by those who cannot use a pipeline; `to_commit` if its COMMIT has others."""
         conn = self.connect()
         conn.limit_s = _answer_s(limits or self.limits)
+        conn.slow = self._slow
         sent = False
         warnings: list[str] = []
 
@@ -270,6 +276,20 @@ class Database:
         for warning in warnings:  # the wait for a standby was cut short
             self.told(f"committed on this server, but: {warning}")
         return result
+
+    def _slow(self) -> Callable[[float], None]:
+        """See by another connection whether ours waits for a lock, and whose. If not, it is slow, and is left alone."""
+        held, conn = None, self.connect()
+        with suppress(errors.LedgerError), closing(self.attached()) as other:
+            held = other.look(locks.blocking, conn.info.backend_pid)
+        if held is None:
+            conn.slow = None
+
+        def ended(seconds: float) -> None:
+            if held is not None:
+                self.waits.append(Wait(held, seconds))
+
+        return ended
 
     def _settle(self, conn: Connection) -> None:
         """Leave no open transaction behind, whatever ended the attempt."""
@@ -346,6 +366,8 @@ def _attempts(database: Database, attempt: Callable[[], T], deadline_s: float) -
             raise translated(error, Spent(tries, waited_s, _holder(database, error))) from error
         if tries == 1 and isinstance(error, pg.LockNotAvailable) and (holder := _holder(database, error)):
             database.told(f"waiting: {holder.words}")
+        database.retries += 1
+        logs.event("transaction begun again", attempt=tries + 1, sqlstate=getattr(error, "sqlstate", None))
         time.sleep(wait_s)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row
@@ -37,6 +38,19 @@ OF_TABLE = """
     ORDER BY s.xact_start
     LIMIT 1
 """
+# Whoever waits for a row holds, or waits for, a lock on its place.
+BLOCKING = """
+    SELECT (SELECT a.code
+            FROM pg_locks w
+            JOIN accounts a ON a.ctid = format('(%%s,%%s)', w.page, w.tuple)::tid
+            WHERE w.pid = %(pid)s AND w.locktype = 'tuple' AND w.relation = 'accounts'::regclass
+            LIMIT 1) AS account,
+           s.pid, s.application_name AS application, s.state,
+           extract(epoch FROM clock_timestamp() - s.xact_start)::float AS seconds
+    FROM unnest(pg_blocking_pids(%(pid)s)) AS b(pid)
+    JOIN pg_stat_activity s ON s.pid = b.pid
+    LIMIT 1
+"""
 _PLACE = re.compile(r"\(\d+,\d+\)")
 
 
@@ -66,6 +80,41 @@ class Holder(NamedTuple):
     def details(self) -> dict[str, Any]:
         """Its fields by name, for an error's details."""
         return {**self._asdict(), "seconds": None if self.seconds is None else round(self.seconds, 1)}
+
+
+class Wait(NamedTuple):
+    """A lock that was waited for: who held it when that had taken a while, and how long it took in the end."""
+
+    holder: Holder
+    waited_s: float
+
+    @property
+    def words(self) -> str:
+        """For example: waited 1.2 s: account 'a' was locked by process 7 (ledgerctl import 99@host)."""
+        what = "the accounts were" if self.holder.account is None else f"account '{self.holder.account}' was"
+        by = f"process {self.holder.pid} ({self.holder.application or 'unnamed'})"
+        return f"waited {self.waited_s:.1f} s: {what} locked by {by}"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """For an answer in JSON."""
+        holder = {"pid": self.holder.pid, "application": self.holder.application}
+        return {"account": self.holder.account, "waited_s": round(self.waited_s, 3), "holder": holder}
+
+
+def merged(waits: Iterable[Wait]) -> list[Wait]:
+    """One for each account and holder, with the time of all: whoever waits long is sent back to wait again."""
+    found: dict[tuple[str | None, int], Wait] = {}
+    for wait in waits:
+        place = wait.holder.account, wait.holder.pid
+        before = found[place].waited_s if place in found else 0.0
+        found[place] = Wait(wait.holder, before + wait.waited_s)
+    return list(found.values())
+
+
+def blocking(conn: Connection, pid: int) -> Holder | None:
+    """Who keeps the session of that process waiting, if anybody does."""
+    return conn.cursor(row_factory=class_row(Holder)).execute(BLOCKING, {"pid": pid}).fetchone()
 
 
 def holder(conn: Connection, context: str) -> Holder | None:

@@ -89,10 +89,11 @@ def _set_status(conn: Connection, books: Books, code: str, status: Status) -> er
         return None
 
     refusal = _status_refusal(account, code, status)
+    detail = {} if refusal is None else {"reason": refusal.code}
     if account is not None and refusal is None:
         accounts.set_status(conn, books.ledger, account.id, status)
-    outcome, detail = ("done", None) if refusal is None else ("refused", {"reason": refusal.code})
-    line = audit.Line(_ACTIONS[status], code, outcome, detail)
+        detail = {"from": account.status}
+    line = audit.Line(_ACTIONS[status], code, "done" if refusal is None else "refused", detail)
     audit.log(conn, books.ledger, books.actor, books.request_id, [line])
     return refusal
 

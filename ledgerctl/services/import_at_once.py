@@ -57,7 +57,7 @@ def _post_all(conn: Connection, job: Job, *, look_up: bool) -> Ended:
     import_id, tally, _ = copy_all(conn, job, Tally(), look_up=look_up)
     if tally.rejected and not job.options.skip_rejects:
         raise Stopped(tally)
-    close(conn, job, import_id, tally)
+    close(conn, job, import_id, tally, tally.activity())
     return Ended(import_id, tally)
 
 

@@ -49,7 +49,7 @@ def post(job: Job, rows: int) -> Ended:
         tally = stop.tally
     except (BadFile, FileChanged) as unreadable:
         error = _after(tally.rows, unreadable)
-    database.transact(close, job, import_id, tally)
+    database.transact(close, job, import_id, tally, {})
     return Ended(import_id, tally, error)
 
 
@@ -89,4 +89,7 @@ def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replay
     if decision.standings:
         journal.move(conn, ledger, held.accounts, decision.standings, held.now)
     imports.record(conn, ledger, import_id, "partial", tally.counts(), finished=False)
+    if posted := tally.activity(before):
+        line = audit.Line("import", str(import_id), "posted in part", {"rows": tally.rows, **posted})
+        audit.log(conn, ledger, job.books.actor, job.books.request_id, [line])
     return _Piece(tally, bad, replays)

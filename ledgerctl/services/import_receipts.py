@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ledgerctl.db import audit, imports
 from ledgerctl.db.connection import Connection
@@ -10,14 +11,14 @@ from ledgerctl.services.import_job import Job
 from ledgerctl.services.tally import Tally
 
 
-def close(conn: Connection, job: Job, import_id: int, tally: Tally) -> None:
-    """Write the receipt's last word, and the line of the audit log."""
+def close(conn: Connection, job: Job, import_id: int, tally: Tally, activity: Mapping[str, Any]) -> None:
+    """Write the receipt's last word, and the line of the audit log, with what this transaction itself posted."""
     status = _status(job, tally)
     rejects_file = job.rejects.name if tally.rejected else None
     counts = tally.counts()._replace(rows=job.survey.rows)
     imports.record(conn, job.books.ledger, import_id, status, counts, rejects_file=rejects_file, finished=True)
     outcome = {"complete": "posted", "partial": "posted in part", "refused": "refused"}[status]
-    _log(conn, job, import_id, outcome, tally, {})
+    _log(conn, job, import_id, outcome, tally, activity)
 
 
 def _status(job: Job, tally: Tally) -> str:
@@ -37,7 +38,7 @@ def refuse(conn: Connection, job: Job, tally: Tally, reason: str) -> int:
     return import_id
 
 
-def _log(conn: Connection, job: Job, import_id: int, outcome: str, tally: Tally, more: Mapping[str, object]) -> None:
+def _log(conn: Connection, job: Job, import_id: int, outcome: str, tally: Tally, more: Mapping[str, Any]) -> None:
     detail = {"rows": job.survey.rows, "posted": tally.posted, "replayed": tally.replayed, "rejected": tally.rejected}
     line = audit.Line("import", str(import_id), outcome, {**detail, "sha256": job.survey.sha256.hex(), **more})
     audit.log(conn, job.books.ledger, job.books.actor, job.books.request_id, [line])

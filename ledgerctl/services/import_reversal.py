@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
 
 from ledgerctl import errors
-from ledgerctl.core import money
 from ledgerctl.core.decision import Facts, decide
 from ledgerctl.core.model import Original, Refused, Request, Stands
 from ledgerctl.core.requesting import reversal
+from ledgerctl.core.volume import Sums, texts
 from ledgerctl.db import audit, imports, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7s
@@ -97,7 +98,7 @@ def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -
 
     standings: dict[str, Stands] = dict(held.standings)
     touched: dict[str, Stands] = {}
-    sums: dict[tuple[str, int], int] = {}
+    sums: Sums = Counter()
     stuck: list[Stuck] = []
     reversed_, replayed, partial = 0, 0, 0
     for rows in imports.posted_rows(conn, ledger, import_id, CHUNK):
@@ -118,8 +119,7 @@ def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -
             if isinstance(outcome, Refused)
         ]
         for entry in (entry for outcome in posted for entry in outcome.entries if entry.amount > 0):
-            place = entry.account.currency, entry.account.exponent
-            sums[place] = sums.get(place, 0) + entry.amount
+            sums[entry.account.currency, entry.account.exponent] += entry.amount
         journal.copy(conn, journal.rows(ledger, posted))
         standings.update(decision.standings)
         touched.update(decision.standings)
@@ -128,8 +128,7 @@ def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -
 
     if touched:
         journal.move(conn, ledger, held.accounts, touched, held.now)
-    totals = {currency: money.text(units, exponent) for (currency, exponent), units in sorted(sums.items())}
-    return Reversal(import_id, reversed_, replayed, partial, stuck, totals)
+    return Reversal(import_id, reversed_, replayed, partial, stuck, texts(sums))
 
 
 def _requests(originals: Sequence[Original], reason: str | None) -> list[Request]:
@@ -150,5 +149,7 @@ def _log(conn: Connection, books: Books, done: Reversal) -> None:
     counts = {"reversed": done.reversed, "replayed": done.replayed, "partial": done.partial}
     detail = {**counts, "stuck": len(done.stuck)}
     outcome = "refused" if done.stuck else "posted"
+    if outcome == "posted" and done.reversed:
+        detail |= audit.activity(done.reversed, 2 * done.reversed, done.totals)
     line = audit.Line("import reverse", str(done.import_id), outcome, detail)
     audit.log(conn, books.ledger, books.actor, books.request_id, [line])

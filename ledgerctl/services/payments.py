@@ -12,6 +12,7 @@ from ledgerctl.core.decision import Reason, decide
 from ledgerctl.core.differences import differences
 from ledgerctl.core.model import Earlier, Outcome, Posted, Refused, Replayed, Request, Transaction, recorded
 from ledgerctl.core.requesting import reversal
+from ledgerctl.core.volume import volume
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.books import Books
@@ -107,7 +108,8 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[O
 def _line(outcome: Posted | Refused) -> audit.Line:
     request = outcome.request
     if isinstance(outcome, Posted):
-        return audit.Line(request.kind, str(request.id), "posted")
+        posted = audit.activity(1, len(outcome.entries), volume(outcome.entries))
+        return audit.Line(request.kind, str(request.id), "posted", posted)
     detail = {"reason": outcome.reason, **outcome.details}
     return audit.Line(request.kind, request.key, "refused", detail)
 

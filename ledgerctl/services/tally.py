@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.decision import Reason
 from ledgerctl.core.model import Account, Outcome, Posted, Refused
 from ledgerctl.core.rows import Chunk, Rejected
+from ledgerctl.core.volume import Sums, texts
+from ledgerctl.db import audit
 from ledgerctl.db.imports import Counts
 
 SHOWN_MAX = 100
@@ -36,13 +39,16 @@ class Bad(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the rows so far. Totals are in minor units by (currency, exponent)."""
+    """What became of the rows so far."""
 
     rows: int = 0
     posted: int = 0
     replayed: int = 0
     rejected: int = 0
-    totals: dict[tuple[str, int], int] = field(default_factory=dict)
+    totals: Sums = field(default_factory=Counter)
+    """Of what was posted now and what had been posted before."""
+    moved: Sums = field(default_factory=Counter)
+    """Of what was posted now."""
     rejects: list[Rejected] = field(default_factory=list)
     shown_max: int = SHOWN_MAX
 
@@ -53,7 +59,6 @@ class Tally:
             return []
         bad: list[Bad] = []
         decided = iter(outcomes)
-        totals = self.totals
         for place, row in enumerate(chunk.rows):
             if isinstance(row, Rejected):
                 bad.append(Bad(row, chunk.lines[place], chunk.cells[place]))
@@ -62,6 +67,7 @@ class Tally:
             if isinstance(outcome, Posted):
                 self.posted += 1
                 account, _, units, _ = outcome.entries[1]
+                self.moved[account.currency, account.exponent] += units
             elif isinstance(outcome, Refused):
                 bad.append(Bad(_rejected(outcome), chunk.lines[place], chunk.cells[place]))
                 continue
@@ -69,8 +75,7 @@ class Tally:
                 self.replayed += 1
                 account = accounts[row.legs[1].account]
                 units = money.minor(row.legs[1].amount, account.exponent)
-            currency = account.currency, account.exponent
-            totals[currency] = totals.get(currency, 0) + units
+            self.totals[account.currency, account.exponent] += units
         self.rows += len(chunk.rows)
         self.rejected += len(bad)
         self.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
@@ -89,13 +94,14 @@ class Tally:
                 sums[currency], exponents[currency] = units, account.exponent
         for currency, units in sums.items():
             place = currency, exponents[currency]
-            self.totals[place] = self.totals.get(place, 0) + units
+            self.totals[place] += units
+            self.moved[place] += units
         self.rows += len(outcomes)
         self.posted += len(outcomes)
 
     def copy(self) -> Tally:
         """For an attempt that may come to nothing."""
-        return replace(self, totals=dict(self.totals), rejects=list(self.rejects))
+        return replace(self, totals=self.totals.copy(), moved=self.moved.copy(), rejects=list(self.rejects))
 
     def stopped_by(self, bad: Sequence[Bad]) -> Tally:
         """This tally and the rows that ended the import; the others of their piece were not posted."""
@@ -105,10 +111,15 @@ class Tally:
         return tally
 
     def counts(self) -> Counts:
-        return Counts(self.rows, self.rows, self.posted, self.replayed, self.rejected, self.totals_text())
+        return Counts(self.rows, self.rows, self.posted, self.replayed, self.rejected, texts(self.totals))
 
-    def totals_text(self) -> dict[str, str]:
-        return {currency: money.text(units, exponent) for (currency, exponent), units in sorted(self.totals.items())}
+    def activity(self, before: Tally | None = None) -> dict[str, Any]:
+        """What was posted now, or since an earlier tally, as the audit log has it; empty when nothing was."""
+        posted, moved = self.posted, self.moved.copy()
+        if before is not None:
+            posted -= before.posted
+            moved.subtract(before.moved)
+        return audit.activity(posted, 2 * posted, texts(+moved)) if posted else {}
 
 
 def _rejected(refused: Refused) -> Rejected:

@@ -61,6 +61,8 @@ ALTER VIEW account_balances OWNER TO ledger_owner;
 ALTER VIEW account_history OWNER TO ledger_owner;
 ALTER VIEW transaction_list OWNER TO ledger_owner;
 ALTER VIEW trial_balance OWNER TO ledger_owner;
+ALTER VIEW activity OWNER TO ledger_owner;
+ALTER VIEW account_numbers OWNER TO ledger_owner;
 ALTER FUNCTION refuse_change() OWNER TO ledger_owner;
 ALTER FUNCTION check_entries() OWNER TO ledger_owner;
 ALTER FUNCTION check_standings() OWNER TO ledger_owner;
@@ -96,4 +98,5 @@ GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliati
                 bank_match_lines, bank_match_entries, audit_logs TO ledger_auditor;
 
 -- Counts.
-GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints TO ledger_metrics;
+GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints, activity,
+                account_numbers TO ledger_metrics;

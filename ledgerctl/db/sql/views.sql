@@ -39,3 +39,20 @@ SELECT l.name AS ledger, a.currency, a.type,
 FROM accounts a
 JOIN ledgers l ON l.id = a.ledger_id
 GROUP BY l.name, a.currency, a.type;
+
+-- What was done, for whoever counts: nothing in it tells of whom, which account, or what it was for. A line has
+-- `entries` if its transaction posted some.
+CREATE OR REPLACE VIEW activity WITH (security_barrier) AS
+SELECT ledger_id, id, xid8, action, outcome,
+       CASE WHEN outcome = 'refused' THEN detail ->> 'reason' END AS reason,
+       (detail ->> 'transactions')::bigint AS transactions,
+       (detail ->> 'entries')::bigint AS entries,
+       detail -> 'volume' AS volume,
+       (detail ->> 'rejected')::bigint AS rejected,
+       detail ->> 'from' AS status_before
+FROM audit_logs;
+
+CREATE OR REPLACE VIEW account_numbers AS
+SELECT ledger_id, currency, status, count(*) AS accounts
+FROM accounts
+GROUP BY ledger_id, currency, status;

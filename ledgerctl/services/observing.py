@@ -1,0 +1,119 @@
+"""What monitoring sees of the books of a database: read in one snapshot, at most every few seconds, and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import NamedTuple
+
+from ledgerctl import __version__, metrics
+from ledgerctl.db import gauges, migrate, quick_checks
+from ledgerctl.db.connection import Connection, Database
+from ledgerctl.errors import LedgerError
+from ledgerctl.metrics import Samples
+from ledgerctl.services.following import Following, News
+
+CACHE_S = 3.0
+"""However many scrape, and however often, the database is asked no more than once in so many seconds."""
+
+
+class _Reading(NamedTuple):
+    news: News
+    ledgers: Sequence[gauges.Ledger]
+    server: gauges.Server
+
+
+@dataclass(slots=True)
+class Observatory:
+    """For any number of threads. A database that goes away and comes back is read again, without a restart.
+
+    `in_doubt` says how many requests of this machine were cut short; `told` hears when the books cannot be read.
+    """
+
+    database: Database
+    in_doubt: Callable[[], int]
+    told: Callable[[str], None]
+    _following: Following = field(default_factory=Following)
+    _lock: Lock = field(default_factory=Lock)
+    _kept: Samples = field(default_factory=dict)
+    _kept_until: float = 0.0
+    _problem: str = ""
+
+    def samples(self) -> Samples:
+        """All that is declared as of the books. That they cannot be read is a value of its own, and no error."""
+        with self._lock:
+            if time.monotonic() >= self._kept_until:
+                self._kept = self._look()
+                self._kept_until = time.monotonic() + CACHE_S
+            return self._kept
+
+    def trouble(self) -> str:
+        """Why nothing can be served from the books now; empty when they are there, with the schema of this program."""
+        with self._lock:
+            try:
+                self.database.look(_require_schema)
+            except LedgerError as error:
+                return str(error)
+            return ""
+
+    def _look(self) -> Samples:
+        started = time.perf_counter()
+        here: Samples = {
+            (metrics.IN_DOUBT, ()): self.in_doubt(),
+            (metrics.BUILD, (__version__, migrate.HEAD)): 1,
+        }
+        try:
+            reading = self.database.look(self._read)
+        except LedgerError as error:
+            self._say(f"the books cannot be read: {error}")
+            return {**self._following.totals, **here, (metrics.DATABASE_UP, ()): 0}
+        self._say("")
+        self._following.take(reading.news, [ledger.name for ledger in reading.ledgers])
+        seconds = time.perf_counter() - started
+        return {
+            **self._following.totals,
+            **self._following.accounts,
+            **_of_ledgers(reading.ledgers),
+            **_of_server(reading.server),
+            **here,
+            (metrics.DATABASE_UP, ()): 1,
+            (metrics.READ_DURATION, ()): seconds,
+        }
+
+    def _read(self, conn: Connection) -> _Reading:
+        _require_schema(conn)
+        return _Reading(self._following.read(conn), gauges.ledgers(conn), gauges.server(conn))
+
+    def _say(self, problem: str) -> None:
+        """When it changes, not at every scrape."""
+        if problem != self._problem:
+            self.told(problem or "the books can be read again")
+            self._problem = problem
+
+
+def _require_schema(conn: Connection) -> None:
+    migrate.require(quick_checks.revision(conn))
+
+
+def _of_ledgers(ledgers: Sequence[gauges.Ledger]) -> Samples:
+    """Of books that were never reconciled, nothing is told of when and what that found."""
+    found = [
+        sample
+        for name, imports_open, verified_at_s, findings in ledgers
+        for sample in (
+            ((metrics.IMPORTS_OPEN, (name,)), imports_open),
+            ((metrics.BOOKS_VERIFIED, (name,)), verified_at_s),
+            ((metrics.BOOKS_FINDINGS, (name,)), findings),
+        )
+    ]
+    return {place: value for place, value in found if value is not None}
+
+
+def _of_server(server: gauges.Server) -> Samples:
+    return {
+        (metrics.DATABASE_SIZE, ()): server.size_bytes,
+        (metrics.LOCK_WAITERS, ()): server.waiting,
+        (metrics.LONGEST_LOCK_WAIT, ()): server.longest_s,
+    }

@@ -16,6 +16,7 @@ SECTIONS = {
     "database": config.Database,
     "ledger": config.Ledger,
     "output": config.Output,
+    "log": config.Log,
     "state": config.State,
     "metrics": config.Metrics,
 }

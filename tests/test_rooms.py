@@ -30,10 +30,10 @@ MAY_IMPORT = {
     "logs": set(),
     "cli": {
         "cli",
+        "logs",
         "pending",
         "pushing",
         "serving",
-        "exposition",
         "services",
         "db",
         "core",

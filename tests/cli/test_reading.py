@@ -183,7 +183,8 @@ def test_the_history_is_bounded_by_time(busy: Command) -> None:
     assert seqs(busy, "--since", "-1h", "--all") == [1, 2, 3, 4, 5, 6]
     assert seqs(busy, "--until", "-1h") == []
     assert seqs(busy, "--since", "2999-01-01") == []
-    assert busy("history", "alice", "--since", "2026-01-31", "-v").err == "from 2026-01-31T00:00:00Z to now\n"
+    said = busy("history", "alice", "--since", "2026-01-31", "-v").err
+    assert said.startswith("from 2026-01-31T00:00:00Z to now\n")
 
 
 @pytest.mark.parametrize("option", [("--limit", "0"), ("--after", "-1"), ("--before", "0"), ("--limit", "x")])

@@ -184,7 +184,8 @@ def test_the_books_last_runs_and_open_imports_are_told(funded: Books, look: Look
 
 
 def test_who_waits_for_a_lock_is_told(funded: Books, conninfo: str, observatory: Observatory) -> None:
-    with psycopg.connect(conninfo) as holder, psycopg.connect(conninfo) as waiter, ThreadPoolExecutor() as pool:
+    # Left from the right: the holder lets go first, whatever happens.
+    with ThreadPoolExecutor() as pool, psycopg.connect(conninfo) as waiter, psycopg.connect(conninfo) as holder:
         holder.execute("SELECT FROM accounts WHERE code = 'alice' FOR UPDATE")
         waiting = pool.submit(waiter.execute, "SELECT FROM accounts WHERE code = 'alice' FOR UPDATE")
         while not observatory.samples()[metrics.LOCK_WAITERS, ()]:

@@ -78,7 +78,16 @@ KEYS = {
     "Timer": {"OnCalendar", "RandomizedDelaySec", "Persistent"},
     "Install": {"WantedBy"},
     "Service": {
-        *("Type", "ExecStart", "ExecStartPre", "SuccessExitStatus", "TimeoutStartSec", "TimeoutStopSec"),
+        *(
+            "Type",
+            "ExecStart",
+            "ExecStartPre",
+            "SuccessExitStatus",
+            "TimeoutStartSec",
+            "TimeoutStopSec",
+            "Restart",
+            "RestartSec",
+        ),
         *("Environment", "LoadCredential", "DynamicUser", "UMask"),
         *("RuntimeDirectory", "RuntimeDirectoryMode", "StateDirectory", "StateDirectoryMode"),
         *("AmbientCapabilities", "CapabilityBoundingSet", "DeviceAllow", "DevicePolicy", "KeyringMode"),
@@ -111,6 +120,7 @@ def value(unit: Path, key: str) -> str:
 
 
 RECONCILE = DEPLOY / "systemd" / "ledgerctl-reconcile.service"
+METRICS = DEPLOY / "systemd" / "ledgerctl-metrics.service"
 TIMER = DEPLOY / "systemd" / "ledgerctl-reconcile.timer"
 
 
@@ -125,9 +135,10 @@ def test_a_unit_has_only_settings_that_systemd_knows_each_once(unit: Path) -> No
     assert len(set(once)) == len(once)
 
 
-def test_the_unit_runs_a_command_that_there_is_with_settings_that_there_are() -> None:
-    program, *words = shlex.split(value(RECONCILE, "ExecStart"))
-    environment = dict(given.split("=", 1) for _, key, given in settings(RECONCILE) if key == "Environment")
+@pytest.mark.parametrize("unit", [RECONCILE, METRICS], ids=lambda unit: unit.name)
+def test_the_unit_runs_a_command_that_there_is_with_settings_that_there_are(unit: Path) -> None:
+    program, *words = shlex.split(value(unit, "ExecStart"))
+    environment = dict(given.split("=", 1) for _, key, given in settings(unit) if key == "Environment")
 
     assert program == INSTALLED
     assert not parse(words)
@@ -160,10 +171,11 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert [line for line in found.splitlines() if "ledgerctl" in line] == []
 
 
-def test_the_unit_leaves_little_open() -> None:
+@pytest.mark.parametrize("unit", [RECONCILE, METRICS], ids=lambda unit: unit.name)
+def test_the_unit_leaves_little_open(unit: Path) -> None:
     analyze = tool("systemd-analyze")
 
-    found = output_of(analyze, "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(RECONCILE))
+    found = output_of(analyze, "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(unit))
 
     assert "Overall exposure level" in found
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from ledgerctl import errors
+from ledgerctl import errors, tracing
 from ledgerctl.cli import output, watching
 from ledgerctl.ids import uuid7
 
@@ -108,7 +108,7 @@ class Invocation:
         from ledgerctl.db.connection import Database
 
         self.configuration.require_database()
-        application = f"ledgerctl {self.command} {os.getpid()}@{socket.gethostname()}"[:63]
+        application = tracing.application_name(f"ledgerctl {self.command} {os.getpid()}@", socket.gethostname())
         return Database.of(self.configuration, application, self.note)
 
     @cached_property

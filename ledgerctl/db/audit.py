@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ledgerctl import tracing
 from ledgerctl.db.connection import Connection
 
 INSERT = """
-    INSERT INTO audit_logs (ledger_id, actor, request_id, action, subject, outcome, detail)
-    SELECT %s, %s, %s, l.* FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[]) AS l
+    INSERT INTO audit_logs (ledger_id, actor, request_id, trace_id, action, subject, outcome, detail)
+    SELECT %s, %s, %s, %s, l.* FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[]) AS l
 """
 
 
@@ -40,6 +41,7 @@ def log(conn: Connection, ledger: int, actor: str, request_id: str, lines: Seque
             ledger,
             actor,
             request_id,
+            tracing.trace_id(),  # of the process, as its actor is: nobody who logs a line can forget it
             [line.action for line in lines],
             [line.subject for line in lines],
             [line.outcome for line in lines],

@@ -397,6 +397,8 @@ audit_logs = Table(
     Column("outcome", EXACT_TEXT, nullable=False),
     Column("request_id", EXACT_TEXT, nullable=False),
     Column("detail", JSONB),
+    Column("trace_id", EXACT_TEXT),
     PrimaryKeyConstraint("ledger_id", "id", name="audit_logs_pkey"),
+    CheckConstraint("trace_id ~ '^[0-9a-f]{32}$'", name="audit_logs_trace"),
     Index("audit_logs_subject", "ledger_id", "subject"),
 )

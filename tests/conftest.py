@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """The first process names the directory; the workers inherit the name."""
     os.environ.setdefault(_DIRECTORY, str(Path(tempfile.gettempdir()) / f"ledgerctl-tests-{uuid4().hex[:12]}"))
-    for name in [name for name in os.environ if name.startswith("LEDGERCTL_") and name != _DIRECTORY]:
+    ours = ("LEDGERCTL_", "TRACEPARENT", "OTEL_")
+    for name in [name for name in os.environ if name.startswith(ours) and name != _DIRECTORY]:
         del os.environ[name]
     os.environ["XDG_CACHE_HOME"] = f"{os.environ[_DIRECTORY]}-cache"  # the codes of tests are not offered at a TAB
     os.environ["XDG_STATE_HOME"] = f"{os.environ[_DIRECTORY]}-state"

@@ -19,9 +19,11 @@ MAY_IMPORT = {
     "ids": set(),
     "config": {"errors"},
     "core": {"core", "errors"},
-    "db": {"db", "core", "config", "errors", "logs"},
+    "tracing": set(),
+    "otlp": {"tracing", "__init__"},
+    "db": {"db", "core", "config", "errors", "logs", "tracing"},
     "pending": {"core", "formats", "errors"},
-    "services": {"services", "db", "core", "config", "metrics", "errors", "ids", "__init__"},
+    "services": {"services", "db", "core", "config", "metrics", "errors", "ids", "tracing", "__init__"},
     "formats": {"formats", "core", "config", "ids", "errors"},
     "metrics": set(),
     "exposition": {"metrics"},
@@ -29,19 +31,8 @@ MAY_IMPORT = {
     "serving": {"exposition", "metrics", "errors"},
     "logs": set(),
     "cli": {
-        "cli",
-        "logs",
-        "pending",
-        "pushing",
-        "serving",
-        "services",
-        "db",
-        "core",
-        "formats",
-        "config",
-        "errors",
-        "ids",
-        "__init__",
+        *("cli", "pending", "pushing", "serving", "services", "db", "core", "formats", "config", "errors", "ids"),
+        *("logs", "tracing", "otlp", "__init__"),
     },
     "__main__": {"cli", "__init__"},
     "__init__": set(),
@@ -55,6 +46,7 @@ OF_ONE_ROOM = {
     "alembic": {"db/migrate.py"},
     "prometheus_client": {"exposition", "pushing", "serving"},
     "wsgiref": {"serving"},
+    "opentelemetry": {"otlp"},
     "psycopg": {"db", "services/books.py", "services/setup.py"},
     "decimal": {
         "core",
@@ -78,7 +70,7 @@ OF_ONE_ROOM = {
     "mt940": {"formats/bank/mt940.py"},
     "xml": {"formats/bank/camt053_xml.py"},
 }
-STANDARD_ONLY = ("core", "errors", "ids")
+STANDARD_ONLY = ("core", "errors", "ids", "tracing")
 HEAVY = {
     "psycopg",
     "sqlalchemy",
@@ -89,6 +81,9 @@ HEAVY = {
     "redis",
     "asyncio",
     "prometheus_client",
+    "opentelemetry",
+    "requests",
+    "google",
     "mt940",
     "xml",
 }
@@ -173,6 +168,17 @@ def test_pushing_is_loaded_by_jobs_only_and_there_only_when_it_is_asked_for() ->
     assert "prometheus_client" not in loaded
 
 
+def test_what_sends_spans_is_loaded_by_one_only_and_there_only_when_there_are_some() -> None:
+    """tests/test_tracing.py sees a command do without it."""
+    users = [path.name for path in SOURCES if "ledgerctl.otlp" in _imported(path)]
+
+    loaded = _loaded("import ledgerctl.cli.traced, ledgerctl.tracing")
+
+    assert users == ["traced.py"]
+    assert "ledgerctl" in loaded
+    assert not loaded & HEAVY
+
+
 @pytest.mark.parametrize(
     "modules",
     [
@@ -188,4 +194,4 @@ def test_no_runtime_path_loads_what_only_migrations_need(modules: str) -> None:
     loaded = _loaded(f"import ledgerctl.{modules}")
 
     assert "psycopg" in loaded
-    assert not loaded & {"sqlalchemy", "alembic", "rich", "prometheus_client"}
+    assert not loaded & {"sqlalchemy", "alembic", "rich", "prometheus_client", "opentelemetry"}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ledgerctl import __version__, errors
+from ledgerctl import __version__, errors, tracing
 from ledgerctl.cli import (
     accounts,
     completion,
@@ -34,6 +34,7 @@ from ledgerctl.cli import (
     watching,
 )
 from ledgerctl.cli.invocation import Group, Invocation
+from ledgerctl.cli.traced import traced
 from ledgerctl.errors import BadUsage, Exit, LedgerError
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -50,7 +51,9 @@ class Root(Group):
     """Takes global options anywhere, and turns every error into its words and its exit code, once."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        args = _global_first(self, args)
+        args, command = _global_first(self, args)
+        if command:
+            tracing.tell(command=command)
         wanted = _format_of(args)  # asked now: parsing empties the list
         try:
             context = super().make_context(info_name, args, parent, **extra)
@@ -199,6 +202,10 @@ def globals_(
 def run() -> int:
     """Run the command line; the exit code of the process."""
     signal.signal(signal.SIGTERM, _terminated)
+    return traced(_run)
+
+
+def _run() -> int:
     try:
         code = app(prog_name="ledgerctl", standalone_mode=False)
     except typer.Abort:
@@ -211,9 +218,13 @@ def _terminated(_signal: int, _frame: object) -> NoReturn:
     sys.exit(Exit.TERMINATED)
 
 
-def _global_first(root: Any, args: Sequence[str]) -> list[str]:
-    """Global options may stand after the subcommand, where Typer would refuse them: move them to the front."""
+def _global_first(root: Any, args: Sequence[str]) -> tuple[list[str], str]:
+    """Global options may stand after the subcommand, where Typer would refuse them: move them to the front.
+
+    And the name of the subcommand, in as many words as it has.
+    """
     front: list[str] = []
+    path: list[str] = []
     rest: list[str] = []
     command = root
     waiting = iter(args)
@@ -228,8 +239,10 @@ def _global_first(root: Any, args: Sequence[str]) -> list[str]:
             rest += [arg, *islice(waiting, 1)]  # whatever its value looks like, it is its value
         else:
             rest.append(arg)
-            command = getattr(command, "commands", {}).get(arg, command)
-    return front + rest
+            if arg in getattr(command, "commands", {}):
+                path.append(arg)
+                command = command.commands[arg]
+    return front + rest, " ".join(path)
 
 
 def _valued_options(command: Any) -> set[str]:
@@ -283,4 +296,5 @@ def _unanswered(lost: output.AnswerLost, *, changed: bool) -> NoReturn:
 
 def _fail(failure: LedgerError, format_: str, color: str = "auto", job: str = "") -> NoReturn:
     output.complain(failure, format_, color, job)
+    tracing.tell(error=failure.code)
     raise typer.Exit(failure.exit_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledgerctl import tracing
 from ledgerctl.cli import options, output
 from ledgerctl.cli.imports import COLUMNS, TABLE, summary
 from ledgerctl.cli.invocation import Context
@@ -156,6 +157,7 @@ def _show(context: Context, file: str, result: Result, how: Options, place: str 
     from ledgerctl.formats import objects
 
     answer = objects.receipt(result.receipt)
+    tracing.tell(outcome="dry run" if how.dry_run else answer["status"])
     tally = result.tally
     if not how.dry_run:
         context.obj.outcomes.update(posted=answer["posted"], replayed=answer["replayed"], refused=answer["rejected"])

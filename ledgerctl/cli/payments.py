@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from ledgerctl import tracing
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.cli.sending import send
@@ -179,6 +180,7 @@ def _show(context: Context, receipt: Receipt, *, dry_run: bool) -> None:
     shape = objects.posted(receipt.transaction, status)
     if receipt.replayed:
         context.obj.note(f"this key was posted before; nothing {'would be' if dry_run else 'was'} posted now")
+    tracing.tell(outcome="dry run" if dry_run else status)
     if dry_run:
         shape["dry_run"] = True
     head = f"{'dry run: would be ' if dry_run else ''}{status} {shape['transaction_id']}"

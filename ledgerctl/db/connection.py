@@ -14,7 +14,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar
@@ -31,6 +31,7 @@ from ledgerctl.db import embedded, locks
 from ledgerctl.db.answers import LATER_S, WatchedConnection
 from ledgerctl.db.locks import Holder, Wait
 from ledgerctl.db.outcomes import Spent, may_retry, refused_by_server, translated, words
+from ledgerctl.tracing import span
 
 Connection = psycopg.Connection[TupleRow]
 P = ParamSpec("P")
@@ -62,6 +63,9 @@ class Limits(NamedTuple):
 
 class _DryRun(Exception):
     """Not an error: it carries a result out of a transaction that is rolled back."""
+
+    code = ""
+    """Nor is it one in a trace."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -248,17 +252,19 @@ class Database:
         conn.add_notice_handler(heard)
         try:
             if limits is None:
-                with conn.pipeline():
+                with ExitStack() as answered, conn.pipeline():
                     _begin(conn, self.limits)
                     result = work(conn, *args, **kwargs)
                     sent = self.in_doubt = True
+                    answered.enter_context(span("commit"))  # until the pipeline is through
                     commit = conn.execute("COMMIT")
             else:
                 _begin(conn, limits, begin)
                 result = work(conn, *args, **kwargs)
                 conn.limit_s = _answer_s(to_commit or limits)
                 sent = self.in_doubt = True
-                commit = conn.execute("COMMIT")
+                with span("commit"):
+                    commit = conn.execute("COMMIT")
         except pg.PipelineAborted as error:  # the work kept an error to itself: nothing was committed
             self.in_doubt = False
             raise errors.DatabaseRefused(detail="a statement failed and COMMIT was skipped") from error
@@ -307,6 +313,7 @@ class _Failed(Exception):
     def __init__(self, error: psycopg.Error, *, unknown: bool) -> None:
         self.error = error
         self.unknown = unknown
+        self.code = type(error).__name__
 
 
 def _interrupt(error: BaseException | None) -> BaseException | None:
@@ -349,7 +356,8 @@ def _attempts(database: Database, attempt: Callable[[], T], deadline_s: float) -
     while True:
         tries += 1
         try:
-            return attempt()
+            with span("transaction", attempt=tries):
+                return attempt()
         except _Failed as failed:
             unknown = database.in_doubt = unknown or failed.unknown
             error: Exception = failed.error

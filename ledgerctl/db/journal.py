@@ -24,6 +24,7 @@ from ledgerctl.core.decision import Facts
 from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request, Side, Standing, Stands
 from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection
+from ledgerctl.tracing import span, spanned
 
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
 # the locked row only.
@@ -124,14 +125,17 @@ def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
     )
     originals = conn.execute(ORIGINALS, {"ledger": ledger, "ids": reverses}) if reverses else None
 
-    held = _held(locked.fetchall(), clock.fetchall()[0][0])
+    with span("lock wait"):
+        rows = locked.fetchall()
+    held = _held(rows, clock.fetchall()[0][0])
     known = {row.key: row for row in used}
     return Facts(held.accounts, held.standings, known, _originals(originals.fetchall()) if originals else {}, held.now)
 
 
 def lock(conn: Connection, ledger: int, codes: Iterable[str]) -> Held:
     """Lock every account that a file names, once, before its first row."""
-    locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, list(codes)]).fetchall()
+    with span("lock wait"):
+        locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, list(codes)]).fetchall()
     [[clock]] = conn.execute(CLOCK).fetchall()
     return _held(locked, clock)
 
@@ -147,6 +151,7 @@ def originals(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, 
     return _originals(conn.execute(ORIGINALS, {"ledger": ledger, "ids": list(ids)}).fetchall())
 
 
+@spanned("write")
 def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Stands]) -> None:
     """Insert a handful of transactions and move their accounts, without waiting for an answer in pipeline mode."""
     if not posted:
@@ -261,6 +266,7 @@ def copy_new(conn: Connection, rows: Rows) -> None:
         raise
 
 
+@spanned("write")
 def copy(conn: Connection, rows: Rows) -> None:
     """Write the rows of an import, transactions before entries; the caller moves the accounts at the end."""
     if not rows.transactions:

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -54,7 +55,7 @@ class Worker:
                 self._failure = failure
                 raise
 
-        return self._thread.submit(guarded)
+        return self._thread.submit(copy_context().run, guarded)  # its spans are then a part of the caller's
 
     def tell(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have it done, and go on; wait when more than two such are open. Raises what an earlier one raised."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import psycopg
 
-from ledgerctl import errors
+from ledgerctl import errors, tracing
 from ledgerctl.db import accounts, migrate
 from ledgerctl.db.accounts import Opened
 from ledgerctl.db.connection import Connection, Database
@@ -27,6 +27,7 @@ class Books:
 
 def open_books(database: Database, name: str, actor: str, request_id: str) -> Books:
     """The ledger of that name. WrongSchema, NotDurable, LedgerNotFound, DatabaseUnavailable."""
+    tracing.tell(ledger=name)
     opened = database.read(_checked, name)
     if opened.ledger is None:
         raise errors.LedgerNotFound(ledger=name)

@@ -26,6 +26,7 @@ from ledgerctl.db.worker import Worker
 from ledgerctl.services.import_job import Ended, Job, Stopped, conflicts, explained, settled
 from ledgerctl.services.import_receipts import close, refuse
 from ledgerctl.services.tally import Tally
+from ledgerctl.tracing import span
 
 CHUNK = 500
 """So many rows are read, decided and written out at a time: all that is made of them stays in the processor's cache."""
@@ -116,12 +117,13 @@ class _Run:
         ledger = self.job.books.ledger
         for size, first in zip(_sizes(), chunks, strict=False):
             lines, refused = journal.Lines(ledger), list[str]()
-            for chunk in chain([first], islice(chunks, size - 1)):
-                decision = self._decide(chunk, {}, lines)
-                if len(decision.known) < len(chunk.rows):
-                    refused += [key for key in chunk.row_keys() if key not in decision.known]
-                if self._too_many():
-                    break
+            with span("decide"):
+                for chunk in chain([first], islice(chunks, size - 1)):
+                    decision = self._decide(chunk, {}, lines)
+                    if len(decision.known) < len(chunk.rows):
+                        refused += [key for key in chunk.row_keys() if key not in decision.known]
+                    if self._too_many():
+                        break
             self.server.tell(journal.copy_new, self.conn, lines.rows())
             if refused:
                 self.server.tell(journal.require_unused, self.conn, ledger, refused)
@@ -135,12 +137,13 @@ class _Run:
             # The batch before was not yet written when the keys of this one were looked up.
             keys, earlier = {**known, **earlier}, {}
             lines = journal.Lines(ledger)
-            for chunk in batch:
-                decision = self._decide(chunk, keys, lines)
-                keys.update(decision.known)
-                earlier.update(decision.known)
-                if self._too_many():
-                    break
+            with span("decide"):
+                for chunk in batch:
+                    decision = self._decide(chunk, keys, lines)
+                    keys.update(decision.known)
+                    earlier.update(decision.known)
+                    if self._too_many():
+                        break
             self.server.tell(journal.copy, self.conn, lines.rows())
             self._go_on()
 

@@ -16,6 +16,7 @@ from ledgerctl.errors import BadFile, FileChanged, LedgerError
 from ledgerctl.services.import_job import Ended, Job, Stopped, explained, settled
 from ledgerctl.services.import_receipts import close
 from ledgerctl.services.tally import Bad, Tally
+from ledgerctl.tracing import span
 
 _CHANGED = "import the file as it was, which goes on from there; of the changed file import only what is missing"
 
@@ -77,7 +78,9 @@ def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replay
     held = journal.lock(conn, ledger, {leg.account for request in requests for leg in request.legs})
     known = journal.known(conn, ledger, chunk.row_keys())
 
-    decision = decide(requests, Facts(held.accounts, held.standings, known, {}, held.now, *job.decided(conn)))
+    facts = Facts(held.accounts, held.standings, known, {}, held.now, *job.decided(conn))
+    with span("decide"):
+        decision = decide(requests, facts)
     outcomes = explained(conn, ledger, replays.judged(decision.outcomes))
     bad = tally.count(settled(chunk, known), outcomes, held.accounts)
     if bad and not job.options.skip_rejects:

@@ -16,6 +16,7 @@ from ledgerctl.core.volume import volume
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.books import Books
+from ledgerctl.tracing import span
 
 
 class Receipt(NamedTuple):
@@ -97,7 +98,8 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[O
     # Run again from the start after a lost race: SQL and pure functions only.
     facts = journal.gather(conn, books.ledger, requests)
 
-    decision = decide(requests, facts)
+    with span("decide"):
+        decision = decide(requests, facts)
 
     journal.write(conn, books.ledger, decision.posted(), decision.standings)
     lines = [_line(outcome) for outcome in decision.outcomes if not isinstance(outcome, Replayed)]

@@ -78,7 +78,7 @@ class _OurTrace(RandomIdGenerator):
 
 def _made(trace: tracing.Trace) -> Sequence[ReadableSpan]:
     kept = _Kept()
-    # Only what the variables say: a detector of processes could tell the command line, and so who pays whom.
+    # Only what the variables say of it: a detector of processes would tell the user's name.
     resource = Resource({"service.name": "ledgerctl", "service.version": __version__}).merge(
         OTELResourceDetector().detect()
     )

@@ -1,4 +1,4 @@
-"""Collectors of spans for the tests: one that takes them, one that refuses, one that never answers."""
+"""Collectors of spans for the tests: one that takes them, one that refuses, and two that come to no end."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Collector:
     def __init__(self) -> None:
         self.status: int | None = 200
         """What it answers; None for nothing, ever."""
+        self.trickles = False
+        """Whether its answer is a byte now and then, which no timeout of a library minds."""
         self.bodies: list[bytes] = []
         self.asked = Event()
         self.closing = Event()
@@ -29,7 +31,8 @@ class Collector:
 
     @property
     def resource(self) -> dict[str, Any]:
-        [resource] = [one for body in self.bodies for one in ExportTraceServiceRequest.FromString(body).resource_spans]
+        """Of the last request."""
+        [resource] = ExportTraceServiceRequest.FromString(self.bodies[-1]).resource_spans
         return {one.key: one.value.string_value for one in resource.resource.attributes}
 
     def _scopes(self) -> Iterator[Any]:
@@ -54,6 +57,8 @@ def collecting() -> Iterator[Collector]:
             if collector.status is None:
                 collector.closing.wait(60)
                 return
+            while collector.trickles and not collector.closing.wait(0.2):
+                self.wfile.write(b"x")
             self.send_response(collector.status)
             self.send_header("Content-Length", "0")
             self.end_headers()

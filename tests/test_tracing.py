@@ -466,6 +466,7 @@ def test_nothing_of_what_was_posted_is_sent(
     sent = b"".join(collector.bodies)
     assert len(collector.bodies) == len(codes)
     assert b"transaction" in sent
+    assert collector.resource.keys() == {"service.name", "service.version"}
     for canary in (b"canary", b"alice", b"bob", b"bank", b"7.31", b"731", b"EUR"):
         assert canary not in sent, canary
 
@@ -523,12 +524,13 @@ def test_of_a_trace_that_its_caller_does_not_sample_nothing_is_sent(
 # -- collectors that are of no use -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", ["dead", "hanging", "refusing", "busy", "nonsense", "password"])
+@pytest.mark.parametrize("bad", ["dead", "hanging", "trickling", "refusing", "busy", "nonsense", "password"])
 @pytest.mark.parametrize(("amount", "code"), [("1", Exit.DONE), ("1000", Exit.REFUSED)])
 def test_a_collector_costs_no_answer(
     bad: str, amount: str, code: Exit, funded: Books, ledgerctl: Ledgerctl, collector: Collector
 ) -> None:
     collector.status = {"hanging": None, "refusing": 500, "busy": 503}.get(bad, 200)
+    collector.trickles = bad == "trickling"
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         dead = f"127.0.0.1:{nobody.getsockname()[1]}"

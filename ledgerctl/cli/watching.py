@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ledgerctl import tracing
 from ledgerctl.cli import jobs, output
 
 if TYPE_CHECKING:
@@ -70,4 +71,6 @@ def _context(invocation: Invocation) -> dict[str, Any]:
     if "configuration" in vars(invocation):
         ledger = invocation.configuration.settings.ledger
         context |= {"ledger": ledger.name, "actor": invocation.who}
+    if (trace := tracing.trace_id()) is not None:
+        context["trace_id"] = trace
     return context

@@ -93,6 +93,13 @@ def test_as_text_a_line_has_time_level_message_and_names_with_values(funded: Com
     )
 
 
+def test_a_line_names_the_trace_that_the_command_is_a_part_of(process: Command) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    done = process("--log-format", "json", "balance", env={"TRACEPARENT": f"00-{trace}-00f067aa0ba902b7-01"})
+
+    assert lines(done)[-1]["trace_id"] == trace
+
+
 def test_quiet_leaves_errors_and_silence_is_the_default(funded: Command) -> None:
     assert funded("balance", "alice").err == ""
     assert funded("-q", "balance", "alice", "--log-format", "json").err == ""

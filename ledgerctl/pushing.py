@@ -70,6 +70,16 @@ def report(result: JobResult, gateway: str, textfile: Path | None) -> list[str]:
     return [f"the metrics of this run were not {way}: {why}" for way, why in _failed(ways).items()]
 
 
+def unready(gateway: str, textfile: Path | None) -> dict[str, str]:
+    """Why a report could not be pushed or written now: by way, nothing where it could. Changes nothing."""
+    ways: dict[str, Callable[[], None]] = {}
+    if gateway:
+        ways["pushgateway"] = partial(_ask, gateway)
+    if textfile is not None:
+        ways["textfile"] = partial(_try_directory, textfile)
+    return _failed(ways)
+
+
 _NO_ANSWER = f"no answer within {TIMEOUT_S} s"
 
 
@@ -141,6 +151,13 @@ def _push(result: JobResult, gateway: str) -> None:
     )
 
 
+def _ask(gateway: str) -> None:
+    """Whether it is ready, asked as it is pushed to."""
+    url = _split(gateway)
+    place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path.rstrip('/')}"
+    _request(url, url=f"{place}/-/ready", method="GET", timeout=TIMEOUT_S, headers=(), data=None)()
+
+
 def _split(gateway: str) -> SplitResult:
     """ValueError for what is no http or https URL, without a word of it: it may hold a password."""
     try:
@@ -161,7 +178,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _request(
-    login: SplitResult, *, url: str, method: str, timeout: float, headers: Sequence[tuple[str, str]], data: bytes
+    login: SplitResult, *, url: str, method: str, timeout: float, headers: Sequence[tuple[str, str]], data: bytes | None
 ) -> Callable[[], None]:
     """The library's own handler, without proxies and redirects, and with a login."""
     request = Request(url, data, dict(headers), method=method)  # noqa: S310 - of http or https, see _split
@@ -200,6 +217,12 @@ def _write(result: JobResult, textfile: Path) -> None:
             part.replace(textfile)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _try_directory(textfile: Path) -> None:
+    """It is written beside the old one, which it then replaces: both are up to the directory."""
+    if not os.access(textfile.parent, os.R_OK | os.W_OK | os.X_OK):
+        raise OSError(f"{textfile.parent} is not there, or you may not write in it")
 
 
 @contextmanager

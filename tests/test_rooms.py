@@ -154,8 +154,8 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     assert not loaded & HEAVY
 
 
-def test_pushing_is_loaded_by_jobs_only_and_there_only_when_it_is_asked_for() -> None:
-    """tests/cli/test_jobs.py sees a command load it."""
+def test_pushing_is_loaded_by_jobs_and_doctor_only_and_there_only_when_it_is_asked_for() -> None:
+    """tests/cli/test_jobs.py and test_doctor.py see a command load it."""
     users = [path.name for path in SOURCES if "ledgerctl.pushing" in _imported(path)]
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in (PACKAGE / "cli").glob("*.py")
@@ -163,7 +163,7 @@ def test_pushing_is_loaded_by_jobs_only_and_there_only_when_it_is_asked_for() ->
 
     loaded = _loaded("".join(f"import {name}\n" for name in modules))
 
-    assert users == ["jobs.py"]
+    assert users == ["jobs.py", "monitored.py"]
     assert "typer" in loaded
     assert "prometheus_client" not in loaded
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,8 @@ from ledgerctl.cli import output
 from ledgerctl.errors import BadConfig, BadUsage, Exit
 
 SCRIPTS = {"bash": "ledgerctl.bash", "zsh": "_ledgerctl", "fish": "ledgerctl.fish"}
+NAMES = {"bash": ("ledgerctl", "ledgerctl.bash"), "zsh": ("_ledgerctl",), "fish": ("ledgerctl.fish",)}
+"""What the file of a script may be called where its shell looks for it."""
 CODES_MAX = 5_000
 
 
@@ -31,16 +33,34 @@ def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", hel
     """
     if shell not in SCRIPTS:
         raise BadUsage(detail=f"there is no completion for '{shell}'; there is for {', '.join(SCRIPTS)}")
-    typer.echo(_script(SCRIPTS[shell]), nl=False)
+    typer.echo(script(shell), nl=False)
 
 
-def _script(name: str) -> str:
+def script(shell: str) -> str:
     """From `completions/` inside an installed package, or at the top of a checkout."""
     package = Path(__file__).resolve().parent.parent
     for place in (package / "completions", package.parent / "completions"):
-        if (place / name).is_file():
-            return (place / name).read_text(encoding="utf-8")
+        if (place / SCRIPTS[shell]).is_file():
+            return (place / SCRIPTS[shell]).read_text(encoding="utf-8")
     raise BadConfig(detail="the completion scripts are missing from this installation")
+
+
+def installed() -> Iterator[tuple[str, Path]]:
+    """Shell and file of the scripts that stand where shells look by themselves. What $fpath adds, only zsh knows."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path raises without a home
+    own = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
+    shared = (os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":")
+    places = [("fish", Path(os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config", "fish", "completions"))]
+    for data in (own, *shared):
+        places += [
+            ("bash", Path(data, "bash-completion", "completions")),
+            ("zsh", Path(data, "zsh", "site-functions")),
+            ("fish", Path(data, "fish", "vendor_completions.d")),
+        ]
+    for shell, place in places:
+        for name in NAMES[shell]:
+            if os.path.isfile(place / name):  # noqa: PTH113 - a place that may not be looked into holds none for us
+                yield shell, place / name
 
 
 def remember_accounts(profile: str, codes: Iterable[str]) -> None:

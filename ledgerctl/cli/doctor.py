@@ -25,13 +25,13 @@ def doctor(
 
     Changes nothing and starts nothing. The checks of the books are quick ones: reconcile sees everything.
     """
-    from ledgerctl.cli import surroundings
+    from ledgerctl.cli import monitored, surroundings
     from ledgerctl.services import examining
     from ledgerctl.services.findings import Health
 
     invocation = context.obj
     settings = invocation.configuration.settings
-    around = surroundings.examine(invocation.configuration)
+    around = [*surroundings.examine(invocation.configuration), *monitored.examine(invocation.configuration)]
     examined = examining.run(invocation.database if settings.database.url else None, settings.ledger.name)
 
     findings = [*around, *examined.findings]

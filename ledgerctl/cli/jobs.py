@@ -133,12 +133,13 @@ def _places(invocation: Invocation, pushgateway: str, textfile: str) -> _Places:
     )
 
 
-def _collected(textfile: Path | None) -> bool:
-    return textfile is None or textfile.name.endswith(".prom")
+def collected(textfile: Path) -> bool:
+    """Whether a collector reads a file of this name."""
+    return textfile.name.endswith(".prom")
 
 
 def _require_collected(textfile: Path | None) -> None:
-    if not _collected(textfile):
+    if textfile is not None and not collected(textfile):
         raise BadUsage(detail=f"'{textfile}' does not end in .prom, so no collector would read it")
 
 
@@ -169,7 +170,8 @@ def _problems(job: str, places: _Places, exit_code: int, told: Told, invocation:
         oldest_open_age_s=told.oldest_open_age_s,
         oldest_statement_at_s=told.oldest_statement_at_s,
     )
-    return pushing.report(result, places.pushgateway, places.textfile if _collected(places.textfile) else None)
+    textfile = places.textfile if places.textfile is not None and collected(places.textfile) else None
+    return pushing.report(result, places.pushgateway, textfile)
 
 
 def _exit_code(error: BaseException, invocation: Invocation) -> int:

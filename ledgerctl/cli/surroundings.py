@@ -7,23 +7,31 @@ import shlex
 import stat
 import sys
 import sysconfig
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from ledgerctl import pending
-from ledgerctl.cli import output
-from ledgerctl.config import Configuration
+from ledgerctl.cli import completion, output
+from ledgerctl.config import Configuration, Settings
 from ledgerctl.errors import BadConfig, NotConfigured
 from ledgerctl.services import setup
 from ledgerctl.services.findings import Finding, Verdict, ok, problem, warning
 
 NAME = "ledgerctl"
+_UNLIMITED = {
+    "statement_timeout_ms": "a server that stands still is waited for without end",
+    "idle_timeout_ms": "a command that stands still keeps its accounts locked",
+}
 
 
 def examine(configuration: Configuration) -> list[Finding]:
     return [
         Finding("configuration", *_configuration(configuration)),
+        *(Finding("settings", *verdict) for verdict in _settings(configuration)),
         Finding("password", *_password(configuration)),
         Finding("program", *_program()),
+        *(Finding("completions", *verdict) for verdict in _completions()),
         Finding("requests", *_requests(configuration)),
     ]
 
@@ -37,6 +45,31 @@ def _configuration(configuration: Configuration) -> Verdict:
     if _carries_password(url) is None:  # nor is it shown: who knows where in it the password is
         return problem(f"{used}: database.url, from {origin}, is no PostgreSQL URL and not embedded:DIR", "mend it")
     return ok(f"{used}: database.url is {output.masked(url)}, from {origin}")
+
+
+def _settings(configuration: Configuration) -> list[Verdict]:
+    """Which are not the default, and where they were made; those that let somebody wait without end."""
+    origins = configuration.origins
+    unlimited = [
+        warning(f"database.{name} is 0, from {origins[f'database.{name}']}: {cost}", "leave it out, or give it a limit")
+        for name, cost in _UNLIMITED.items()
+        if not getattr(configuration.settings.database, name)
+    ]
+    made: dict[str, list[str]] = {}
+    for name in _changed(configuration.settings):
+        made.setdefault(origins[name], []).append(name)
+    words = "; ".join(f"{', '.join(names)} from {origin}" for origin, names in made.items())
+    return unlimited or [ok(words or "all are the default")]
+
+
+def _changed(settings: Settings) -> Iterator[str]:
+    """The names of those that differ from the default."""
+    default = asdict(Settings())
+    for section, values in asdict(settings).items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            name = f"{section}.{key}" if key else section
+            if value != (default[section][key] if key else default[section]):
+                yield name
 
 
 def _password(configuration: Configuration) -> Verdict:
@@ -70,6 +103,24 @@ def _program() -> Verdict:
         remedy = f"put {running.parent} first in PATH, or call {running}"
         return warning(f"PATH leads to {first}, and this is {running}", remedy)
     return ok(str(running))
+
+
+def _completions() -> list[Verdict]:
+    """A script that was installed once does not know of what came since."""
+    found = list(completion.installed())
+    other = [
+        warning(f"{file} is of another version", f"ledgerctl completion {shell} > {shlex.quote(str(file))}")
+        for shell, file in found
+        if not _is_ours(shell, file)
+    ]
+    return other or [ok(", ".join(str(file) for _, file in found) or "none is installed where shells look")]
+
+
+def _is_ours(shell: str, file: Path) -> bool:
+    try:
+        return file.read_bytes() == completion.script(shell).encode()
+    except OSError:
+        return False
 
 
 def _requests(configuration: Configuration) -> Verdict:

@@ -19,14 +19,34 @@ CONDITION = """
     FROM pg_database d
     WHERE d.datname = current_database()
 """
-# With the first three a commit may be lost, with the others damage is not noticed, or is made worse.
+# With the first a commit may be lost; with the others damage is not noticed, is made worse, or may pass. A commit that
+# does not wait for the standby that is named may be lost when that one takes over.
 DANGEROUS = """
-    SELECT name, setting, source, context = 'postmaster' AS restart
+    SELECT s.name, s.setting, d.wanted, s.source, s.context = 'postmaster' AS restart
+    FROM pg_settings s
+    JOIN (VALUES ('fsync', 'off', 'on'), ('full_page_writes', 'off', 'on'), ('synchronous_commit', 'off', 'on'),
+                 ('synchronous_commit', 'local', 'on'),
+                 ('data_sync_retry', 'on', 'off'), ('zero_damaged_pages', 'on', 'off'),
+                 ('ignore_checksum_failure', 'on', 'off'), ('data_checksums', 'off', 'on'),
+                 ('session_replication_role', 'replica', 'origin')) AS d(name, setting, wanted) USING (name, setting)
+    WHERE s.setting <> 'local' OR current_setting('synchronous_standby_names') <> ''
+    ORDER BY s.name
+"""
+# Our statements hold no values: their text may be logged. What is sent beside it are names, memos and amounts.
+LOG_PARAMETERS = """
+    SELECT name, setting, '0' AS wanted, source, false AS restart
     FROM pg_settings
-    WHERE (name, setting) IN (
-        ('fsync', 'off'), ('full_page_writes', 'off'), ('synchronous_commit', 'off'),
-        ('data_sync_retry', 'on'), ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'),
-        ('data_checksums', 'off'))
+    WHERE name IN ('log_parameter_max_length', 'log_parameter_max_length_on_error') AND setting <> '0'
+    ORDER BY name
+"""
+LOG_STATEMENTS = """
+    SELECT name || ' is ' || setting
+    FROM pg_settings
+    WHERE (name = 'log_statement' AND setting IN ('mod', 'all'))
+       OR (name = 'log_min_duration_statement' AND setting <> '-1')
+       OR (name = 'log_min_duration_sample' AND setting <> '-1'
+           AND current_setting('log_statement_sample_rate')::float > 0)
+       OR (name = 'log_transaction_sample_rate' AND setting::float > 0)
     ORDER BY name
 """
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float"
@@ -45,6 +65,28 @@ HIDDEN = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND NOT pg_has_role(usesysid, 'USAGE')
       AND NOT pg_has_role('pg_read_all_stats', 'USAGE')
+"""
+# Whoever waits himself holds nobody up, though others stand behind him. A blocker without a process is a prepared
+# transaction, of which `sessions` tells.
+WAITING = """
+    WITH waiting AS (
+        SELECT l.pid, s.application_name AS application, pg_blocking_pids(l.pid) AS blockers,
+               extract(epoch FROM clock_timestamp() - l.waitstart)::float AS seconds
+        FROM pg_locks l
+        JOIN pg_stat_activity s ON s.pid = l.pid
+        WHERE NOT l.granted AND s.datname = current_database()
+    )
+    SELECT DISTINCT ON (h.pid) w.pid, w.application, w.seconds, count(*) OVER (PARTITION BY h.pid) - 1 AS others,
+           h.pid AS holder, h.application_name AS holder_application, h.state AS holder_state
+    FROM waiting w
+    JOIN pg_stat_activity h ON h.pid = ANY(w.blockers)
+    WHERE w.seconds > %s AND h.pid NOT IN (SELECT pid FROM waiting)
+    ORDER BY h.pid, w.seconds DESC
+"""
+FOR_A_STANDBY = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'SyncRep'
+      AND state_change < clock_timestamp() - make_interval(secs => %s)
 """
 PREPARED = """
     SELECT quote_literal(gid) AS gid, extract(epoch FROM clock_timestamp() - prepared)::float AS seconds
@@ -89,6 +131,7 @@ class Condition(NamedTuple):
 class Setting(NamedTuple):
     name: str
     setting: str
+    wanted: str
     source: str
     restart: bool
     """Whether it changes only when the server starts."""
@@ -102,6 +145,19 @@ class Session(NamedTuple):
     state: str
     locks: bool
     seconds: float
+
+
+class Waiting(NamedTuple):
+    """The session that waits longest for a lock of another one, and how many others wait for that one, too."""
+
+    pid: int
+    application: str
+    seconds: float
+    others: int
+    holder: int
+    holder_application: str
+    holder_state: str | None
+    """None for another role's, of which it is not told."""
 
 
 class Prepared(NamedTuple):
@@ -127,6 +183,16 @@ def dangerous(conn: Connection) -> list[Setting]:
     return conn.cursor(row_factory=class_row(Setting)).execute(DANGEROUS).fetchall()
 
 
+def log_parameters(conn: Connection) -> list[Setting]:
+    """The settings that let parameters into the log: of statements that are logged, and of those that fail."""
+    return conn.cursor(row_factory=class_row(Setting)).execute(LOG_PARAMETERS).fetchall()
+
+
+def log_statements(conn: Connection) -> list[str]:
+    """Why statements are logged: `log_statement is mod`."""
+    return [words for (words,) in conn.execute(LOG_STATEMENTS).fetchall()]
+
+
 def clock(conn: Connection) -> float:
     """The server's time, in seconds since the epoch."""
     [[seconds]] = conn.execute(CLOCK).fetchall()
@@ -142,6 +208,17 @@ def sessions(conn: Connection, open_s: float, idle_s: float) -> list[Session]:
 def hidden(conn: Connection) -> int:
     """How many sessions this role is not told about."""
     [[count]] = conn.execute(HIDDEN).fetchall()
+    return int(count)
+
+
+def waiting(conn: Connection, seconds: float) -> list[Waiting]:
+    """Who has been waiting for a lock for longer, and for whom: one for each that holds others up."""
+    return conn.cursor(row_factory=class_row(Waiting)).execute(WAITING, [seconds]).fetchall()
+
+
+def for_a_standby(conn: Connection, seconds: float) -> int:
+    """How many sessions have been waiting for longer until a standby has what they committed."""
+    [[count]] = conn.execute(FOR_A_STANDBY, [seconds]).fetchall()
     return int(count)
 
 

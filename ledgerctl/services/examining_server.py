@@ -12,6 +12,8 @@ from ledgerctl.services.setup import VERSION_MIN
 
 OPEN_S = 60.0
 """A change takes a fraction of it; an import may take longer, and whoever waits for it wants to know."""
+WAITED_S = 1.0
+"""A queue for a hot account moves on every few milliseconds. Our own wait begins anew after a lock_timeout."""
 SKEW_WARNING_S, SKEW_PROBLEM_S = 1.0, 60.0
 OLDEST_WARNING, OLDEST_PROBLEM = 500_000_000, 1_500_000_000
 """Vacuum begins to freeze at 200 million, and at about 2.1 thousand million the server takes no more writes."""
@@ -81,6 +83,10 @@ def _danger(setting: server.Setting, found: server.Condition) -> Verdict:
     if setting.setting == "off" and found.ephemeral:
         remedy = f"nothing, if it is to be thrown away; else move the books, or {_switched(setting, found)}"
         return warning(f"{words}, as in a database to be thrown away (ledgerctl.ephemeral is on)", remedy)
+    if setting.setting == "local":
+        return warning(f"{words}: when a standby takes over, it may lack what was committed", _switched(setting, found))
+    if setting.name == "session_replication_role":
+        return problem(f"{words}: foreign keys are not checked", _switched(setting, found))
     return problem(f"{words}: a crash or a bad disk may cost what was committed", _switched(setting, found))
 
 
@@ -89,11 +95,22 @@ def _switched(setting: server.Setting, found: server.Condition) -> str:
     effect = "restart the server" if setting.restart else "SELECT pg_reload_conf()"
     anywhere = "as a superuser, one after the other: ALTER SYSTEM SET {name} = {wanted}; " + effect
     return _BY_SOURCE.get(setting.source, anywhere).format(
-        name=setting.name,
-        wanted="on" if setting.setting == "off" else "off",
-        role=found.role,
-        database=found.database,
+        name=setting.name, wanted=setting.wanted, role=found.role, database=found.database
     )
+
+
+def server_log(conn: Connection, _about: About) -> list[Verdict]:
+    """A log is read by others than the books are, and kept elsewhere."""
+    found, causes = server.condition(conn), ", ".join(server.log_statements(conn))
+    told = []
+    for setting in server.log_parameters(conn):
+        why = f"{setting.name} is {setting.setting}"
+        if setting.name.endswith("_on_error"):
+            told.append(warning(f"{why}: what fails is logged with its names and amounts", _switched(setting, found)))
+        elif causes:
+            words = f"{causes}, {why}: what is posted is logged with its names and amounts"
+            told.append(warning(words, _switched(setting, found)))
+    return told or [ok("no parameters of statements come into it")]
 
 
 def clock(conn: Connection, _about: About) -> list[Verdict]:
@@ -149,6 +166,29 @@ def sessions(conn: Connection, about: About) -> list[Verdict]:
         words = f"{hidden} of other roles are not shown to {role}"
         stuck.append(skipped(words, f"GRANT pg_read_all_stats TO {role}"))
     return stuck or [ok(f"no transaction has been open for {OPEN_S:.0f} s")]
+
+
+def locks(conn: Connection, _about: About) -> list[Verdict]:
+    """Who waits now, and for whom."""
+    held = [
+        warning(_wait(one), f"ask whoever runs process {one.holder}, or SELECT pg_terminate_backend({one.holder})")
+        for one in server.waiting(conn, WAITED_S)
+    ]
+    if waiting := server.for_a_standby(conn, WAITED_S):
+        held.append(
+            warning(
+                f"{waiting} wait until a standby has what they committed",
+                "see that those of synchronous_standby_names run: SELECT * FROM pg_stat_replication",
+            )
+        )
+    return held or [ok(f"nobody has been waiting for {WAITED_S:.0f} s")]
+
+
+def _wait(one: server.Waiting) -> str:
+    waiter = f"process {one.pid} ({one.application or 'unnamed'})" + (f" and {one.others} more" if one.others else "")
+    state = "" if one.holder_state is None else f", {one.holder_state}"
+    holder = f"process {one.holder} ({one.holder_application or 'unnamed'}){state}"
+    return f"{waiter} wait for {holder}, for {one.seconds:.0f} s"
 
 
 def _session(one: server.Session) -> str:

@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import signal
+import sys
 import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+import ledgerctl
+from ledgerctl import pushing
 from ledgerctl.db import embedded, embedded_disk, migrate, quick_checks, roles, server
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.embedded_disk import Disk
@@ -28,12 +32,15 @@ from ledgerctl.db.server import Condition, Link
 from ledgerctl.errors import Exit
 from ledgerctl.services import examining, examining_directory, examining_server
 from ledgerctl.services.accounts import create_ledger
+from tests import gateways
 from tests.conftest import Run, database_at
 
 Command = Callable[..., Run]
 Row = dict[str, str]
 
-AROUND = ["configuration", "password", "program", "requests"]
+AROUND = [
+    "configuration", "settings", "password", "program", "completions", "requests", "pushgateway", "textfile",
+]  # fmt: skip
 OF_DATABASE = [name for stage in examining.STAGES for name in stage]
 
 
@@ -70,6 +77,8 @@ class Doctor:
 @pytest.fixture(autouse=True)
 def our_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.pathsep.join([sysconfig.get_path("scripts"), os.defpath]))
+    for name in ("XDG_DATA_HOME", "XDG_DATA_DIRS"):  # no completions of whoever runs the tests
+        monkeypatch.setenv(name, "/nonexistent")
 
 
 @pytest.fixture
@@ -170,6 +179,47 @@ def test_a_url_that_is_none_is_not_shown(doctor: Doctor, url: str) -> None:
     assert "hid" not in str(doctor.rows) + doctor.err
 
 
+def test_settings_that_are_not_the_default_are_told_with_their_origins(doctor: Doctor, directory: Path) -> None:
+    file = directory / "ledgerctl.toml"
+    file.write_text("[database]\nretry_attempts = 7\nlock_timeout_ms = 3000\n")
+
+    status, found, _ = doctor("--actor", "me").one("settings")
+
+    told = {f"database.retry_attempts from {file}", "database.url, ledger.name from environment"}
+    assert (status, set(found.split("; "))) == ("ok", told | {"ledger.actor, output.format from flag"})
+
+
+@pytest.mark.parametrize("name", ["statement_timeout_ms", "idle_timeout_ms"])
+def test_a_limit_that_was_taken_away_is_a_warning(doctor: Doctor, name: str) -> None:
+    status, found, _ = doctor(**{f"LEDGERCTL_DATABASE_{name.upper()}": "0"}).one("settings")
+
+    assert (status, found.partition(":")[0]) == ("warning", f"database.{name} is 0, from environment")
+
+
+@pytest.mark.parametrize(
+    ("shell", "variable", "place"),
+    [
+        ("bash", "XDG_DATA_HOME", "bash-completion/completions/ledgerctl"),
+        ("zsh", "XDG_DATA_DIRS", "zsh/site-functions/_ledgerctl"),
+        ("fish", "XDG_CONFIG_HOME", "fish/completions/ledgerctl.fish"),
+    ],
+)
+def test_a_completion_script_of_another_version_is_named(
+    doctor: Doctor, directory: Path, shell: str, variable: str, place: str
+) -> None:
+    assert doctor().one("completions") == ("ok", "none is installed where shells look", "")
+    file = directory / "places" / place
+    file.parent.mkdir(parents=True)
+    file.write_text(doctor.run("completion", shell).out)
+    environment = {variable: str(directory / "places")}
+
+    assert doctor(**environment).one("completions") == ("ok", str(file), "")
+
+    file.write_text("# of yesterday\n")
+    remedy = f"ledgerctl completion {shell} > {file}"
+    assert doctor(**environment).one("completions") == ("warning", f"{file} is of another version", remedy)
+
+
 def test_another_program_of_this_name_is_named(doctor: Doctor, directory: Path) -> None:
     other = directory / "ledgerctl"
     other.write_text("#!/bin/sh\n")
@@ -216,6 +266,63 @@ def test_requests_that_cannot_be_kept_are_a_problem(
         "ledgerctl.cli.surroundings.os.access", lambda _path, mode: mode == os.X_OK
     )  # root may write everywhere
     assert doctor().of("problem") == {"requests"}
+
+
+# -- where the metrics of jobs go ------------------------------------------------------------------------------------
+
+
+def test_a_gateway_that_is_ready_is_well(doctor: Doctor, directory: Path) -> None:
+    with gateways.real(directory) as url:
+        assert doctor(LEDGERCTL_METRICS_PUSHGATEWAY=url).one("pushgateway") == ("ok", url, "")
+        status, found, _ = doctor(LEDGERCTL_METRICS_PUSHGATEWAY=f"{url}/nothing").one("pushgateway")
+
+    assert status == "warning"
+    assert ": 404 Not Found" in found
+    assert doctor.code == Exit.DONE
+
+
+def test_a_gateway_is_asked_as_it_is_pushed_to(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its login, without a proxy, and not where a redirect leads."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with gateways.recording() as gateway:
+        place = gateway.url.removeprefix("http://")
+        assert doctor(LEDGERCTL_METRICS_PUSHGATEWAY=f"http://me:hidden@{place}/prefix/").one("pushgateway")[0] == "ok"
+        with gateways.recording(302, location=f"{gateway.url}/elsewhere") as other:
+            moved = doctor(LEDGERCTL_METRICS_PUSHGATEWAY=other.url).one("pushgateway")
+
+    [sent] = gateway.sent
+    assert (sent.method, sent.path, sent.authorization) == ("GET", "/prefix/-/ready", "Basic bWU6aGlkZGVu")
+    assert moved[0] == "warning"
+    assert ": 302 Found" in moved[1]
+    assert "hidden" not in str(doctor.rows) + doctor.err
+
+
+def test_a_gateway_that_never_answers_holds_nobody_up(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushing, "TIMEOUT_S", 0.2)
+    with gateways.dripping() as url:  # which goes on for as long as it is waited for
+        status, found, _ = doctor(LEDGERCTL_METRICS_PUSHGATEWAY=url).one("pushgateway")
+
+    assert (status, found.split(":")[-1].split(" within")[0]) == ("warning", " no answer")
+
+
+def test_a_textfile_that_would_not_be_written_or_read_is_told(doctor: Doctor, directory: Path) -> None:
+    def told(name: str) -> str:
+        return doctor(LEDGERCTL_METRICS_TEXTFILE=str(directory / name)).one("textfile")[0]
+
+    assert (told("job.prom"), list(directory.iterdir())) == ("ok", [])
+    assert told("nowhere/job.prom") == "warning"
+    assert (told("job.txt"), doctor.code) == ("problem", Exit.DIFFERENCES)
+
+
+def test_metrics_whose_library_does_not_load_are_a_warning(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ledgerctl.pushing")
+    monkeypatch.delattr(ledgerctl, "pushing")
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+
+    status, found, _ = doctor(LEDGERCTL_METRICS_TEXTFILE="job.prom").one("textfile")
+
+    assert status == "warning"
+    assert "prometheus_client" in found
 
 
 # -- the server ------------------------------------------------------------------------------------------------------
@@ -341,6 +448,7 @@ def test_a_setting_is_turned_round_where_it_was_made(
     apart: Doctor, conn: Connection, conninfo: str, name: sql.Identifier
 ) -> None:
     conn.execute(sql.SQL("ALTER DATABASE {} SET zero_damaged_pages = on").format(name))
+    conn.execute(sql.SQL("ALTER DATABASE {} SET session_replication_role = replica").format(name))
     url = make_conninfo(conninfo, options="-c ignore_checksum_failure=on")
 
     found = {
@@ -351,10 +459,38 @@ def test_a_setting_is_turned_round_where_it_was_made(
         "problem",
         f"ALTER DATABASE {conn.info.dbname} SET zero_damaged_pages = off",
     )
+    assert found["session_replication_role"] == (
+        "problem",
+        f"ALTER DATABASE {conn.info.dbname} SET session_replication_role = origin",
+    )
     assert found["ignore_checksum_failure"] == (
         "problem",
         "take ignore_checksum_failure out of the options in database.url or PGOPTIONS",
     )
+
+
+def test_a_log_that_tells_what_is_posted_is_a_warning(apart: Doctor, conn: Connection, name: sql.Identifier) -> None:
+    def set_to(**settings: str) -> Doctor:
+        for setting, value in settings.items():
+            change = sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
+            conn.execute(change)
+        return apart()
+
+    assert set_to(log_statement="mod", log_min_duration_statement="250ms").one("server-log")[0] == "ok"
+
+    [of_statements, of_errors] = set_to(log_parameter_max_length="-1", log_parameter_max_length_on_error="20B")[
+        "server-log"
+    ]
+    assert of_statements == (
+        "warning",
+        "log_min_duration_statement is 250, log_statement is mod, log_parameter_max_length is -1: "
+        "what is posted is logged with its names and amounts",
+        f"ALTER DATABASE {conn.info.dbname} SET log_parameter_max_length = 0",
+    )
+    assert of_errors[1].startswith("log_parameter_max_length_on_error is 20: what fails ")
+
+    silent = {"log_statement": "ddl", "log_min_duration_statement": "-1", "log_parameter_max_length_on_error": "0"}
+    assert set_to(**silent).one("server-log")[0] == "ok"
 
 
 @pytest.mark.parametrize(("ahead_s", "status"), [(0, "ok"), (-30, "warning"), (30, "warning"), (-90, "problem")])
@@ -384,6 +520,42 @@ def test_sessions_that_are_not_shown_are_not_taken_for_none(
 
     assert (status, remedy) == ("skipped", "GRANT pg_read_all_stats TO ledger_app")
     assert "not shown to ledger_app" in found
+
+
+def test_who_waits_for_whom_is_told(doctor: Doctor, shared_conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a queue, the one at its head, who can be asked to make way."""
+    with ExitStack() as ended:
+
+        def session(application: str) -> psycopg.Connection[Any]:
+            return ended.enter_context(psycopg.connect(shared_conninfo, application_name=application))
+
+        busy = session("busy")
+        busy.execute("LOCK TABLE bank_lines")
+        queue = [session("first"), session("second")]
+        holder, head = busy.info.backend_pid, queue[0].info.backend_pid
+        threads = [Thread(target=conn.execute, args=["LOCK TABLE bank_lines"]) for conn in queue]
+        for thread, waits in zip(threads, (1, 2), strict=True):
+            thread.start()
+            while len(waiting(shared_conninfo)) < waits:
+                time.sleep(0.01)
+        monkeypatch.setattr(examining_server, "WAITED_S", 60.0)
+        assert doctor().one("locks")[0] == "ok"
+        monkeypatch.setattr(examining_server, "WAITED_S", 0.0)
+        status, found, remedy = doctor().one("locks")
+        busy.rollback()
+        threads[0].join()
+        queue[0].rollback()
+        threads[1].join()
+
+    held_up = f"process {head} (first) and 1 more"
+    assert status == "warning"
+    assert found.startswith(f"{held_up} wait for process {holder} (busy), idle in transaction, for ")
+    assert remedy.endswith(f"SELECT pg_terminate_backend({holder})")
+
+
+def waiting(conninfo: str) -> list[Any]:
+    with psycopg.connect(conninfo) as conn:
+        return conn.execute("SELECT FROM pg_locks WHERE NOT granted AND relation = 'bank_lines'::regclass").fetchall()
 
 
 def test_a_locked_table_holds_nobody_up(doctor: Doctor, shared_conninfo: str) -> None:
@@ -656,6 +828,7 @@ def cluster() -> Iterator[Path]:
         create_ledger(database, "main", "tests", "cluster")
     with (directory / "pgdata" / "postgresql.conf").open("a") as settings:
         settings.write("max_prepared_transactions = 1\n")
+        settings.write("wal_level = replica\nmax_wal_senders = 1\nsynchronous_standby_names = 'nobody'\n")
     embedded.stop(directory)
     yield directory
     embedded.stop(directory)
@@ -690,6 +863,28 @@ def test_a_prepared_transaction_is_named(at_home: Doctor, cluster: Path) -> None
 
     assert (status, remedy) == ("warning", "COMMIT PREPARED 'left', or ROLLBACK PREPARED 'left'")
     assert found.startswith("the prepared transaction 'left' keeps its locks, for ")
+
+
+def test_a_commit_that_waits_for_a_standby_is_told(
+    at_home: Doctor, cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The standby that is named is not there."""
+    monkeypatch.setattr(examining_server, "WAITED_S", 0.0)
+    with psycopg.connect(embedded.conninfo(cluster), autocommit=True) as conn:
+        conn.execute("SET synchronous_commit = on; SET client_min_messages = error")
+        thread = Thread(target=conn.execute, args=["CREATE TABLE kept ()"])
+        thread.start()
+        while at_home().one("locks")[0] == "ok":
+            assert thread.is_alive()
+        conn.cancel_safe()
+        thread.join()
+
+    assert at_home.one("locks")[1] == "1 wait until a standby has what they committed"
+    assert at_home().one("locks")[0] == "ok"
+
+    monkeypatch.setenv("PGOPTIONS", "-c synchronous_commit=local")
+    found = [words for _, words, _ in at_home()["durability"] if words.startswith("synchronous_commit")]
+    assert found == ["synchronous_commit is local: when a standby takes over, it may lack what was committed"]
 
 
 def test_an_embedded_server_that_does_not_run_is_not_started(at_home: Doctor, cluster: Path) -> None:

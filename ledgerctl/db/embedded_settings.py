@@ -54,8 +54,9 @@ io_method = sync                # no worker processes
 """
 
 HBA = f"""\
-# Only the socket, only the role of the program, only the system users that pg_ident.conf names.
-local  all  {SUPERUSER}  peer  map={SUPERUSER}
+# Only the socket, only the role of the program, only the system users that pg_ident.conf names. "all" leaves out what
+# pg_basebackup needs.
+local  all,replication  {SUPERUSER}  peer  map={SUPERUSER}
 """
 
 INCLUDE = """

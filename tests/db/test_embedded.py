@@ -497,11 +497,11 @@ def test_only_the_owner_may_enter_the_directories(running: Path) -> None:
 
 def test_no_rule_trusts_anybody(running: Path) -> None:
     with psycopg.connect(embedded.conninfo(running)) as conn:
-        rules = conn.execute("SELECT type, user_name, auth_method, error FROM pg_hba_file_rules").fetchall()
+        rules = conn.execute("SELECT type, database, user_name, auth_method, error FROM pg_hba_file_rules").fetchall()
         names = conn.execute("SELECT sys_name, pg_username, error FROM pg_ident_file_mappings").fetchall()
 
     owner = pwd.getpwuid((running / "pgdata").stat().st_uid).pw_name
-    assert rules == [("local", ["ledgerctl"], "peer", None)]
+    assert rules == [("local", ["all", "replication"], ["ledgerctl"], "peer", None)]
     assert names == [(name, "ledgerctl", None) for name in (["root", owner] if ROOT else [owner])]
 
 

@@ -90,8 +90,9 @@ GRANT UPDATE (rows, total, weighted) ON reconciliation_digests TO ledger_app;
 GRANT UPDATE (undone_at) ON bank_matches TO ledger_app;
 GRANT UPDATE (undone) ON bank_match_lines, bank_match_entries TO ledger_app;
 
--- Looks at the books.
+-- Looks at the books, and takes the backup: a dump reads where the sequences stand, too.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_ro;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ledger_ro;
 
 -- Looks at who did what, not at what people wrote about their payments.
 GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints, bank_matches,

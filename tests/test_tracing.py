@@ -425,7 +425,8 @@ def test_an_import_in_pieces_has_the_steps_of_each(
     [command] = named(spans, "ledgerctl import")
     attempts = [[one.name for one in below(spans, attempt)] for attempt in below(spans, command)]
     assert attempts == [["commit"], STEPS, STEPS, STEPS, ["commit"]]
-    assert audited(conn) == [("import", outcome, TRACE) for outcome in ("started", "posted")]
+    outcomes = ("started", *["posted in part"] * 3, "posted")
+    assert audited(conn) == [("import", outcome, TRACE) for outcome in outcomes]
 
 
 # -- what is sent, and when nothing is -------------------------------------------------------------------------------

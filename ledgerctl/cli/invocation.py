@@ -108,7 +108,8 @@ class Invocation:
         from ledgerctl.db.connection import Database
 
         self.configuration.require_database()
-        application = tracing.application_name(f"ledgerctl {self.command} {os.getpid()}@", socket.gethostname())
+        name = self.command.removeprefix("serve-")  # there is room for no more before the trace
+        application = tracing.application_name(f"ledgerctl {name} {os.getpid()}@", socket.gethostname())
         return Database.of(self.configuration, application, self.note)
 
     @cached_property

@@ -33,7 +33,8 @@ TOPICS = {
         "LEDGERCTL_DATABASE_URL or LEDGERCTL_LEDGER_NAME; LEDGERCTL_PROFILE names a profile. A flag wins over the\n"
         "environment, the environment over the file. One file is read: --config FILE, else ./ledgerctl.toml, else\n"
         "$XDG_CONFIG_HOME/ledgerctl/config.toml, else /etc/ledgerctl/config.toml. libpq's own variables, service and\n"
-        "password files work. NO_COLOR and FORCE_COLOR are heeded."
+        "password files work. NO_COLOR and FORCE_COLOR are heeded. TRACEPARENT names the trace that a command is\n"
+        "a part of, and OTEL_EXPORTER_OTLP_ENDPOINT where its spans go (docs/operations.md)."
     ),
     "formats": (
         "-o table   for people: plain columns, also off a terminal\n"

@@ -41,7 +41,7 @@ def log(conn: Connection, ledger: int, actor: str, request_id: str, lines: Seque
             ledger,
             actor,
             request_id,
-            tracing.trace_id(),  # of the process, as its actor is: nobody who logs a line can forget it
+            tracing.trace_id(),  # asked for here, so that no caller can forget it
             [line.action for line in lines],
             [line.subject for line in lines],
             [line.outcome for line in lines],

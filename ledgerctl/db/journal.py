@@ -126,8 +126,8 @@ def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
     originals = conn.execute(ORIGINALS, {"ledger": ledger, "ids": reverses}) if reverses else None
 
     with span("lock wait"):
-        rows = locked.fetchall()
-    held = _held(rows, clock.fetchall()[0][0])
+        answer = locked.fetchall()
+    held = _held(answer, clock.fetchall()[0][0])
     known = {row.key: row for row in used}
     return Facts(held.accounts, held.standings, known, _originals(originals.fetchall()) if originals else {}, held.now)
 

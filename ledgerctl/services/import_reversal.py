@@ -18,6 +18,7 @@ from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7s
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_job import Progress
+from ledgerctl.tracing import span
 
 CHUNK = 5_000
 
@@ -111,7 +112,8 @@ def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -
         wanted = [transaction for transaction in rows if transaction not in wholly and transaction not in left]
         requests = _requests([originals[transaction] for transaction in wanted], asked.reason)
 
-        decision = decide(requests, Facts(held.accounts, standings, {}, originals, held.now))
+        with span("decide"):
+            decision = decide(requests, Facts(held.accounts, standings, {}, originals, held.now))
         posted = decision.posted()
         stuck += [
             _stuck(rows[transaction], transaction, outcome)

@@ -5,7 +5,6 @@ It costs the metrics, not the run: a warning. Only a file that no collector read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from ledgerctl.cli.jobs import collected
@@ -20,29 +19,22 @@ _REMEDIES = {
 
 def examine(configuration: Configuration) -> list[Finding]:
     gateway, textfile = configuration.settings.metrics.pushgateway, configuration.metrics_textfile
-    why = _unready(gateway, textfile) if gateway or textfile is not None else {}
-    return [
-        Finding("pushgateway", *_verdict("pushgateway", without_login(gateway), why)),
-        Finding("textfile", *_of_textfile(textfile, why)),
-    ]
-
-
-def _of_textfile(textfile: Path | None, why: Mapping[str, str]) -> Verdict:
+    wrong = _wrong(gateway, textfile) if gateway or textfile is not None else {}
+    file = "" if textfile is None else str(textfile)
     if textfile is not None and not collected(textfile):
-        return problem(f"{textfile} does not end in .prom: no collector reads it, and jobs refuse it", "call it *.prom")
-    return _verdict("textfile", "" if textfile is None else str(textfile), why)
+        wrong["textfile"] = problem(f"{file} does not end in .prom: no collector reads it", "call it *.prom")
+    places = {"pushgateway": without_login(gateway), "textfile": file}
+    return [Finding(way, *wrong.get(way, ok(place or "none is configured"))) for way, place in places.items()]
 
 
-def _verdict(way: str, place: str, why: Mapping[str, str]) -> Verdict:
-    if not place:
-        return ok("none is configured")
-    return warning(f"{place}: {why[way]}", _REMEDIES[way]) if way in why else ok(place)
-
-
-def _unready(gateway: str, textfile: Path | None) -> dict[str, str]:
-    """By way, why nothing can be left there."""
+def _wrong(gateway: str, textfile: Path | None) -> dict[str, Verdict]:
+    """Of what is named, what would get nowhere."""
+    places = {"pushgateway": without_login(gateway), "textfile": textfile}
     try:
         from ledgerctl import pushing
     except Exception as error:  # whatever it is, it costs a job its metrics
-        return dict.fromkeys(_REMEDIES, f"the library does not load: {error}")
-    return pushing.unready(gateway, textfile)
+        broken = warning(f"the library does not load: {error}", "pip install --force-reinstall prometheus-client")
+        return {way: broken for way, place in places.items() if place}
+    return {
+        way: warning(f"{places[way]}: {why}", _REMEDIES[way]) for way, why in pushing.unready(gateway, textfile).items()
+    }

@@ -319,10 +319,11 @@ def test_metrics_whose_library_does_not_load_are_a_warning(doctor: Doctor, monke
     monkeypatch.delattr(ledgerctl, "pushing")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
 
-    status, found, _ = doctor(LEDGERCTL_METRICS_TEXTFILE="job.prom").one("textfile")
+    status, found, remedy = doctor(LEDGERCTL_METRICS_TEXTFILE="job.prom").one("textfile")
 
-    assert status == "warning"
+    assert (status, remedy) == ("warning", "pip install --force-reinstall prometheus-client")
     assert "prometheus_client" in found
+    assert doctor.one("pushgateway")[0] == "ok"
 
 
 # -- the server ------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ from ledgerctl.services.books import Books, open_books
 
 _DIRECTORY = "LEDGERCTL_TEST_DIRECTORY"
 _TEMPLATE = "template_books"
+_IN_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 2 * 10**9
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """The first process names the directory; the workers inherit the name."""
-    os.environ.setdefault(_DIRECTORY, str(Path(tempfile.gettempdir()) / f"ledgerctl-tests-{uuid4().hex[:12]}"))
+    os.environ.setdefault(_DIRECTORY, str(_roomy() / f"ledgerctl-tests-{uuid4().hex[:12]}"))
     ours = ("LEDGERCTL_", "TRACEPARENT", "OTEL_")
     for name in [name for name in os.environ if name.startswith(ours) and name != _DIRECTORY]:
         del os.environ[name]
@@ -44,10 +46,10 @@ def pytest_configure() -> None:
     os.environ["XDG_STATE_HOME"] = f"{os.environ[_DIRECTORY]}-state"
 
 
-@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
-def pytest_xdist_auto_num_workers() -> int:
-    """Tests wait for servers and processes as long as they compute: one worker more than there are processors."""
-    return len(os.sched_getaffinity(0)) + 1
+def _roomy() -> Path:
+    """In memory, if there is room: the hundreds of files of a database are then copied in a tenth of the time."""
+    there = os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _ROOM_BYTES
+    return _IN_MEMORY if there else Path(tempfile.gettempdir())
 
 
 @pytest.hookimpl(trylast=True)

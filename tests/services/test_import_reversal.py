@@ -54,7 +54,9 @@ def test_every_account_stands_as_before_and_each_row_is_linked(funded: Books, co
     assert conn.execute(links, [import_id]).fetchall() == [(5,)]
     assert reconciling.run(funded, lambda *_: None).findings == []
     [line] = conn.execute("SELECT subject, outcome, detail FROM audit_logs WHERE action = 'import reverse'").fetchall()
-    assert line == (str(import_id), "posted", {"reversed": 5, "replayed": 0, "partial": 0, "stuck": 0})
+    counts = {"reversed": 5, "replayed": 0, "partial": 0, "stuck": 0}
+    posted = {"transactions": 5, "entries": 10, "volume": {"EUR": "267.01"}}
+    assert line == (str(import_id), "posted", {**counts, **posted})
 
 
 def test_once_more_changes_nothing(funded: Books, conn: Connection, chunk: None) -> None:

@@ -271,7 +271,7 @@ def test_every_import_has_its_line_in_the_audit_log_and_a_dry_run_none(import_: 
             {"rows": total, "posted": posted, "replayed": replayed, "rejected": refused, "sha256": digest, **more},
         )
         for result, outcome_, total, posted, replayed, refused, digest, more in [
-            (done[0], "posted", 2, 2, 0, 0, digests[0], {}),
+            (done[0], "posted", 2, 2, 0, 0, digests[0], {"transactions": 2, "entries": 4, "volume": {"EUR": "3.75"}}),
             (done[1], "posted", 2, 0, 2, 0, digests[0], {}),
             (done[2], "refused", 1, 0, 0, 1, digests[1], {"reason": "ROWS_REJECTED"}),
         ]

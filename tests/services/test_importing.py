@@ -262,6 +262,8 @@ def test_every_import_has_its_line_in_the_audit_log_and_a_dry_run_none(import_: 
     lines = conn.execute(
         "SELECT subject, outcome, actor, detail FROM audit_logs WHERE action = 'import' ORDER BY id"
     ).fetchall()
+    posted_now = {"transactions": 2, "entries": 4, "volume": {"EUR": "3.75"}}
+    details: list[dict[str, Any]] = [posted_now, {}, {"reason": "ROWS_REJECTED"}]
     digests = [sha256(f"from,to,amount,key\n{text}".encode()).hexdigest() for text in (rows, "alice,nobody,1,c\n")]
     assert lines == [
         (
@@ -271,9 +273,9 @@ def test_every_import_has_its_line_in_the_audit_log_and_a_dry_run_none(import_: 
             {"rows": total, "posted": posted, "replayed": replayed, "rejected": refused, "sha256": digest, **more},
         )
         for result, outcome_, total, posted, replayed, refused, digest, more in [
-            (done[0], "posted", 2, 2, 0, 0, digests[0], {"transactions": 2, "entries": 4, "volume": {"EUR": "3.75"}}),
-            (done[1], "posted", 2, 0, 2, 0, digests[0], {}),
-            (done[2], "refused", 1, 0, 0, 1, digests[1], {"reason": "ROWS_REJECTED"}),
+            (done[0], "posted", 2, 2, 0, 0, digests[0], details[0]),
+            (done[1], "posted", 2, 0, 2, 0, digests[0], details[1]),
+            (done[2], "refused", 1, 0, 0, 1, digests[1], details[2]),
         ]
     ]
     posted = "SELECT DISTINCT l.xid8 = t.xid8 FROM transactions t JOIN audit_logs l ON l.subject = t.import_id::text"

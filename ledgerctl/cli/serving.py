@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_address
 from threading import Event
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CONNECT_S, STATEMENT_MS = 2, 2000
 """Prometheus waits ten seconds for an answer."""
+COUNT_MS = 120_000
+"""Accounts are counted once, before anybody asks."""
 
 
 def register(root: typer.Typer) -> None:
@@ -39,13 +42,14 @@ def serve_metrics(
 
     invocation = context.obj
     host, port = _address(listen)
-    observatory = Observatory(_database(invocation), lambda: _in_doubt(invocation), invocation.note)
+    observatory = Observatory(_database(invocation, STATEMENT_MS), lambda: _in_doubt(invocation), invocation.note)
     stopped = _told_to_stop()
     heard = invocation.note if invocation.verbose else _unheard
     server = Server(host, port, application(observatory.samples, observatory.trouble), heard)
     if not ip_address(host).is_loopback:
         invocation.note(f"warning: whoever reaches {host} can read the metrics; there is no login")
-    observatory.samples()  # from here on it is counted
+    with closing(_database(invocation, COUNT_MS)) as patient:
+        observatory.begin(patient)  # from here on it is counted
     server.run_in_background()
     invocation.note(f"serving {server.url}/metrics, /health and /ready")
     stopped.wait()
@@ -67,14 +71,11 @@ def _told_to_stop() -> Event:
     return stopped
 
 
-def _database(invocation: Invocation) -> Database:
-    """One that starts no server, and that is not waited for."""
+def _database(invocation: Invocation, statement_ms: int) -> Database:
+    """One that starts no server, and that is not waited for longer."""
     database = invocation.database.attached()
-    settings = replace(
-        database.settings,
-        connect_timeout_s=min(database.settings.connect_timeout_s, CONNECT_S),
-        statement_timeout_ms=min(database.settings.statement_timeout_ms or STATEMENT_MS, STATEMENT_MS),
-    )
+    connect_s = min(database.settings.connect_timeout_s, CONNECT_S)
+    settings = replace(database.settings, connect_timeout_s=connect_s, statement_timeout_ms=statement_ms)
     return replace(database, settings=settings)
 
 

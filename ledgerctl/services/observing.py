@@ -41,12 +41,16 @@ class Observatory:
     _kept_until: float = 0.0
     _problem: str = ""
 
+    def begin(self, patient: Database) -> None:
+        """The first look, which counts the accounts: it may take as long as this connection lets it."""
+        with self._lock:
+            self._keep(self._look(patient))
+
     def samples(self) -> Samples:
         """All that is declared as of the books. That they cannot be read is a value of its own, and no error."""
         with self._lock:
             if time.monotonic() >= self._kept_until:
-                self._kept = self._look()
-                self._kept_until = time.monotonic() + CACHE_S
+                self._keep(self._look(self.database))
             return self._kept
 
     def trouble(self) -> str:
@@ -58,14 +62,17 @@ class Observatory:
                 return str(error)
             return ""
 
-    def _look(self) -> Samples:
+    def _keep(self, samples: Samples) -> None:
+        self._kept, self._kept_until = samples, time.monotonic() + CACHE_S
+
+    def _look(self, database: Database) -> Samples:
         started = time.perf_counter()
         here: Samples = {
             (metrics.IN_DOUBT, ()): self.in_doubt(),
             (metrics.BUILD, (__version__, migrate.HEAD)): 1,
         }
         try:
-            reading = self.database.look(self._read)
+            reading = database.look(self._read)
         except LedgerError as error:
             self._say(f"the books cannot be read: {error}")
             return {**self._following.totals, **here, (metrics.DATABASE_UP, ()): 0}

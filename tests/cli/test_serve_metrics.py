@@ -69,7 +69,8 @@ def test_it_serves_the_books_until_it_is_told_to_stop_and_ends_well(
 
 def test_without_a_database_it_lives_and_is_not_ready(directory: Path) -> None:
     nowhere = {"LEDGERCTL_DATABASE_URL": "postgresql://ledger:canary-password@127.0.0.1:1/books"}
-    with serving(nowhere, directory) as (_, url):
+    with serving(nowhere, directory) as (process, url):
+        assert b"canary" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
         with urlopen(f"{url}/health") as answer:
             assert answer.read() == b"ok\n"
         with pytest.raises(HTTPError, match="503") as refusal:

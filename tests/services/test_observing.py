@@ -14,6 +14,7 @@ import pytest
 from ledgerctl import errors, metrics
 from ledgerctl.core.model import Kind, Leg, Side
 from ledgerctl.core.requesting import request
+from ledgerctl.db import gauges
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile
@@ -224,6 +225,27 @@ def test_a_schema_of_another_program_is_not_read(observatory: Observatory, conn:
 
     assert "schema" in observatory.trouble()
     assert observatory.samples()[metrics.DATABASE_UP, ()] == 0
+
+
+LINES = """
+    INSERT INTO audit_logs (ledger_id, actor, action, subject, outcome, request_id)
+    SELECT l.id, 'x', 'account create', 'x', 'done', 'x' FROM ledgers l, generate_series(1, 20000)
+"""
+
+
+@pytest.mark.parametrize("question", ["HERE", "ACTIVITY", "VOLUMES"])
+def test_the_audit_log_is_not_read_from_end_to_end(books: Books, conn: Connection, question: str) -> None:
+    conn.execute(LINES)
+    conn.execute("ANALYZE")
+    place = gauges.here(conn)
+
+    asked = {"since": place.snapshot, "floor": place.newest}
+    plan = "\n".join(
+        line for (line,) in conn.execute(f"EXPLAIN {getattr(gauges, question)}".encode(), asked).fetchall()
+    )
+
+    assert "audit_logs_pkey" in plan
+    assert "Seq Scan on audit_logs" not in plan
 
 
 def test_however_many_ask_the_database_is_asked_every_few_seconds(conninfo: str, conn: Connection) -> None:

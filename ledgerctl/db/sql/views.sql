@@ -41,8 +41,8 @@ JOIN ledgers l ON l.id = a.ledger_id
 GROUP BY l.name, a.currency, a.type;
 
 -- What was done, for whoever counts: nothing in it tells of whom, which account, or what it was for. A line has
--- `entries` if its transaction posted some.
-CREATE OR REPLACE VIEW activity WITH (security_barrier) AS
+-- `entries` if its transaction posted some. No rows are hidden, so it need be no barrier, which no index could pass.
+CREATE OR REPLACE VIEW activity AS
 SELECT ledger_id, id, xid8, action, outcome,
        CASE WHEN outcome = 'refused' THEN detail ->> 'reason' END AS reason,
        (detail ->> 'transactions')::bigint AS transactions,

@@ -90,9 +90,7 @@ def test_there_is_nothing_else(running: Running, path: str, method: str, status:
     assert running.get(path, method)[0] == status
 
 
-def test_silent_clients_hold_up_nobody_and_too_many_are_turned_away(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_clients_hold_up_nobody_and_too_many_are_turned_away(running: Running) -> None:
     silent = [socket.create_connection(running.address) for _ in range(serving.REQUESTS_MAX - 1)]
     try:
         assert running.get("/health")[0] == 200

@@ -79,7 +79,8 @@ class Invocation:
 
     def failed(self, error: errors.LedgerError) -> None:
         self.outcome = error.code
-        self.outcomes["refused"] += self.changes and isinstance(error, errors.Refusal)
+        if self.changes and isinstance(error, errors.Refusal):
+            self.outcomes["refused"] += 1
 
     @cached_property
     def configuration(self) -> Configuration:

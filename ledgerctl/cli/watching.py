@@ -28,8 +28,7 @@ def begin(invocation: Invocation, configured: str = "") -> None:
 
     from ledgerctl import logs
 
-    levels = {0: logging.INFO, 1: logging.INFO}
-    level = logging.ERROR if invocation.quiet else levels.get(invocation.verbose, logging.DEBUG)
+    level = logging.ERROR if invocation.quiet else logging.INFO
     logs.configure(format_ or "text", level, lambda: _context(invocation))
 
     def line(sentence: str, error: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What monitoring asks of the books every few seconds: never a table that grows with them, read from end to end.
+"""What monitoring asks of the books every few seconds: no table that grows with the postings is read from end to end.
 
 What was posted is counted by following the audit log: `Activity` is what became visible between two snapshots. Only
 views without names and texts are read, so the role `ledger_metrics` may ask.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from psycopg.rows import class_row
 
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.quick_checks import IS_OPEN
 
 HERE = """
     SELECT pg_current_snapshot()::text AS snapshot,
@@ -45,14 +46,10 @@ ACCOUNTS = """
     FROM account_numbers n
     JOIN ledgers l ON l.id = n.ledger_id
 """
-# The last run, and the last that was clean; an import that was cut short may have been imported again since.
-LEDGERS = """
+# Of runs, the last and the last that was clean.
+LEDGERS = f"""
     SELECT l.name,
-           (SELECT count(*) FROM imports i
-            WHERE i.ledger_id = l.id AND i.finished_at IS NULL
-              AND NOT EXISTS (SELECT FROM imports later
-                              WHERE later.ledger_id = i.ledger_id AND later.sha256 = i.sha256 AND later.id > i.id)
-           ) AS imports_open,
+           (SELECT count(*) FROM imports i WHERE i.ledger_id = l.id AND {IS_OPEN}) AS imports_open,
            (SELECT extract(epoch FROM r.finished_at)::float FROM reconciliations r
             WHERE r.ledger_id = l.id AND r.account_id IS NULL AND r.status = 'clean' ORDER BY r.id DESC LIMIT 1
            ) AS verified_at_s,
@@ -61,7 +58,7 @@ LEDGERS = """
            ) AS findings
     FROM ledgers l
     ORDER BY l.name
-"""
+"""  # noqa: S608 - of our own words only
 # Of a lock on another's transaction pg_locks does not say in which database it is.
 SERVER = """
     SELECT pg_database_size(current_database()) AS size_bytes, count(DISTINCT w.pid) AS waiting,

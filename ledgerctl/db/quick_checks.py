@@ -161,15 +161,17 @@ LAST_RUN = """
     ) r ON true
     WHERE l.name = %s
 """
-# The same file may have been imported again since, to its end.
-UNFINISHED = """
+# Of imports `i`: the same file may have been imported again since, to its end.
+IS_OPEN = """
+    i.finished_at IS NULL AND NOT EXISTS (
+        SELECT FROM imports later WHERE later.ledger_id = i.ledger_id AND later.sha256 = i.sha256 AND later.id > i.id)
+"""
+UNFINISHED = f"""
     SELECT i.id, i.file, i.decided
     FROM imports i
-    WHERE i.ledger_id = (SELECT id FROM ledgers WHERE name = %s) AND i.finished_at IS NULL
-      AND NOT EXISTS (SELECT FROM imports later
-                      WHERE later.ledger_id = i.ledger_id AND later.sha256 = i.sha256 AND later.id > i.id)
+    WHERE i.ledger_id = (SELECT id FROM ledgers WHERE name = %s) AND {IS_OPEN}
     ORDER BY i.id
-"""
+"""  # noqa: S608 - of our own words only
 IMPORTING = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND starts_with(application_name, 'ledgerctl import ')

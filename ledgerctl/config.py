@@ -349,7 +349,7 @@ def _checked(name: str, known: Field[Any], value: Any, origin: str) -> Any:
     choices = known.metadata.get("choices", (value,))
     if type(value) is not kind or value not in choices or (kind in (int, float) and value < known.metadata["least"]):
         wanted = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        wanted = f"one of {', '.join(choices)}" if "choices" in known.metadata else wanted
+        wanted = f"one of {', '.join(filter(None, choices))}" if "choices" in known.metadata else wanted
         wanted += f", at least {known.metadata['least']}" if "least" in known.metadata else ""
         raise BadConfig(detail=f"{name} must be {wanted} ({origin})")
     return value

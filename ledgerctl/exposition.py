@@ -29,7 +29,7 @@ class Values(Collector):
         families: dict[Metric, GaugeMetricFamily | CounterMetricFamily | InfoMetricFamily] = {}
         for (metric, values), number in self._samples.items():
             if metric not in families:
-                families[metric] = self._family(metric)
+                families[metric] = self.family(metric)
             family = families[metric]
             if isinstance(family, InfoMetricFamily):
                 family.add_metric([], dict(zip(metric.labels, values, strict=True)))
@@ -37,7 +37,8 @@ class Values(Collector):
                 family.add_metric([*self._labels.values(), *values], number)
         yield from families.values()
 
-    def _family(self, metric: Metric) -> GaugeMetricFamily | CounterMetricFamily | InfoMetricFamily:
+    def family(self, metric: Metric) -> GaugeMetricFamily | CounterMetricFamily | InfoMetricFamily:
+        """Without a sample yet."""
         labels = [*self._labels, *metric.labels]
         match metric.kind:
             case "gauge":

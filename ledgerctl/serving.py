@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import ProcessCollector, make_wsgi_app
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ledgerctl.errors import CannotListen
 from ledgerctl.exposition import Values, registry
-from ledgerctl.metrics import Samples
+from ledgerctl.metrics import OF_BOOKS, Samples
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,6 +39,9 @@ def application(samples: Callable[[], Samples], trouble: Callable[[], str]) -> W
         def collect(self) -> Iterable[Family]:
             return Values(samples()).collect()
 
+        def describe(self) -> Iterable[Family]:
+            return map(Values({}).family, OF_BOOKS)
+
     made = registry(Scraped())
     ProcessCollector(registry=made)
     exposition: WSGIApplication = make_wsgi_app(made)
@@ -49,11 +53,22 @@ def application(samples: Callable[[], Samples], trouble: Callable[[], str]) -> W
         if method not in ("GET", "HEAD"):
             return _said(start_response, "405 Method Not Allowed", "GET or HEAD\n", ("Allow", "GET, HEAD"))
         if path == "/metrics":
-            return exposition(environ, start_response)
+            body = exposition(_understood(environ), start_response)
+            return body if method == "GET" else []
         why = trouble() if path == "/ready" else ""
         return _said(start_response, "503 Service Unavailable" if why else "200 OK", f"{why or 'ok'}\n")
 
     return answer
+
+
+def _understood(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """The request as the library takes it: a GET, whose Accept header it can read."""
+    accept = environ.get("HTTP_ACCEPT", "")
+    try:
+        choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        accept = ""
+    return {**environ, "REQUEST_METHOD": "GET", "HTTP_ACCEPT": accept}
 
 
 def _said(start_response: StartResponse, status: str, text: str, *headers: tuple[str, str]) -> list[bytes]:

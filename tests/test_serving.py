@@ -90,6 +90,23 @@ def test_there_is_nothing_else(running: Running, path: str, method: str, status:
     assert running.get(path, method)[0] == status
 
 
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text;version=abc", "application/openmetrics-text;version=", "\x7f,;="]
+)
+def test_an_accept_header_without_sense_is_answered_as_text(running: Running, accept: str) -> None:
+    status, content_type, body = running.get("/metrics", Accept=accept)
+
+    assert (status, "ledgerctl_accounts" in body) == (200, True)
+    assert content_type.startswith(("text/plain", "application/openmetrics-text"))
+
+
+def test_one_family_can_be_asked_for_and_the_head_alone(running: Running) -> None:
+    only = running.get("/metrics?name[]=ledgerctl_accounts")[2]
+
+    assert (only.count("# TYPE"), "ledgerctl_accounts{" in only) == (1, True)
+    assert running.get("/metrics", "HEAD")[::2] == (200, "")
+
+
 def test_silent_clients_hold_up_nobody_and_too_many_are_turned_away(running: Running) -> None:
     silent = [socket.create_connection(running.address) for _ in range(serving.REQUESTS_MAX - 1)]
     try:

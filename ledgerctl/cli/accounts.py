@@ -100,6 +100,7 @@ def freeze(context: Context, code: Annotated[str, typer.Argument(help="The accou
     """Refuse every posting to the account until it is unfrozen."""
     from ledgerctl.services import accounts
 
+    context.obj.prepare(COLUMNS)
     accounts.freeze(context.obj.books, code)
     show(context, code)
 
@@ -109,6 +110,7 @@ def unfreeze(context: Context, code: Annotated[str, typer.Argument(help="The acc
     """Let a frozen account be posted to again."""
     from ledgerctl.services import accounts
 
+    context.obj.prepare(COLUMNS)
     accounts.unfreeze(context.obj.books, code)
     show(context, code)
 

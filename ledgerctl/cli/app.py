@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import sys
 import traceback
 from collections.abc import Sequence
 from itertools import islice
@@ -22,6 +20,7 @@ from ledgerctl.cli import (
     doctor,
     importing,
     imports,
+    interrupts,
     ledgers,
     output,
     payments,
@@ -54,14 +53,14 @@ class Root(Group):
         args, command = _global_first(self, args)
         if command:
             tracing.tell(command=command)
-        wanted = _format_of(args)  # asked now: parsing empties the list
+        wanted = "json" if _logs_json(args) else _format_of(args)  # asked now: parsing empties the list
         try:
             context = super().make_context(info_name, args, parent, **extra)
         except UsageError as error:
             _fail(_misused(error), wanted)
         except BrokenPipeError as error:  # --help is answered while the arguments are parsed
             _unanswered(output.AnswerLost(error), changed=False)
-        context.meta["format"] = wanted
+        context.meta.update(format=wanted, path=command)
         return context
 
     def invoke(self, ctx: Any) -> None:
@@ -180,6 +179,7 @@ def globals_(
         raise typer.BadParameter(f"'{log_format}' is not one of text, json", param_hint="--log-format")
     context.obj = Invocation(
         command=context.invoked_subcommand or "",
+        path=context.meta.get("path", ""),
         config=config,
         profile=profile,
         ledger=ledger,
@@ -201,7 +201,7 @@ def globals_(
 
 def run() -> int:
     """Run the command line; the exit code of the process."""
-    signal.signal(signal.SIGTERM, _terminated)
+    interrupts.listen()
     return traced(_run)
 
 
@@ -211,11 +211,6 @@ def _run() -> int:
     except typer.Abort:
         return Exit.INTERRUPTED
     return int(code or Exit.DONE)
-
-
-def _terminated(_signal: int, _frame: object) -> NoReturn:
-    """Leave through every `finally`: transactions roll back, temporary files go."""
-    sys.exit(Exit.TERMINATED)
 
 
 def _global_first(root: Any, args: Sequence[str]) -> tuple[list[str], str]:
@@ -268,6 +263,12 @@ def _format_of(args: Sequence[str]) -> str:
         if arg.startswith(("-o", "--output=")) and not arg.startswith("--out="):
             return arg.removeprefix("--output=").removeprefix("-o")
     return ""
+
+
+def _logs_json(args: Sequence[str]) -> bool:
+    """Whether every line on stderr is to be one of a log in JSON, also what is said before the options are parsed."""
+    told = "--log-format=json" in args or ("--log-format", "json") in zip(args, args[1:], strict=False)
+    return told or os.environ.get("LEDGERCTL_LOG_FORMAT") == "json"
 
 
 def _format_of_environment() -> str:

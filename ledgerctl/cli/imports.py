@@ -83,6 +83,8 @@ def reverse(
         raise ImportNotReversible(import_id=import_id, stuck=len(rows), total=receipt["posted"])
     if done.replayed and not done.reversed:
         context.obj.note("it was reversed before; nothing was posted now")
+    if not dry_run:
+        context.obj.outcomes.update(posted=done.reversed, replayed=done.replayed)
     context.obj.show(_reversed(done, dry_run=dry_run), REVERSED)
 
 

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from ledgerctl import errors, tracing
-from ledgerctl.cli import output, watching
+from ledgerctl.cli import interrupts, output, watching
 from ledgerctl.ids import uuid7
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Invocation:
     """The global options, and lazily the configuration, the database and the books. `--help` opens none of them."""
 
     command: str = ""
+    path: str = ""
+    """The command in as many words as it has: `account freeze`."""
     config: str = ""
     profile: str = ""
     ledger: str = ""
@@ -67,6 +69,8 @@ class Invocation:
         """How the command ended, if not simply well: what became of its one request, or the code of the error."""
         self.watched = False
         """Whether there is a log."""
+        self.logs_json = False
+        """Whether all that stands on stderr is a line of it."""
         self.changes = False
         """Whether the command changes the books: its answer then comes after the commit."""
         self.job = ""
@@ -170,6 +174,8 @@ class Invocation:
         """Write the answer as the operator asked for it; see `output.show`."""
         if isinstance(answer, Mapping) and (waits := self.lock_waits):
             answer = {**answer, "lock_waits": [wait.details for wait in waits]}
+        if self.changes:
+            interrupts.answering()
         output.show(self.style, answer, columns, rows=rows, head=head, narrow=narrow)
 
     @property

@@ -89,7 +89,7 @@ def command_ended(invocation: Invocation, exit_code: int) -> None:
         return
     places = _places(invocation, "", "")
     if places.pushgateway or places.textfile:
-        name = invocation.command.replace("-", "_")
+        name = (invocation.path or invocation.command).replace("-", "_").replace(" ", "_")
         _report(f"ledgerctl_{name}", places, exit_code, Told(), invocation)
 
 

@@ -112,7 +112,8 @@ _as_line: Line | None = None
 
 def _say(line: str) -> None:
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one door to stderr
+        sys.stderr.write(f"{line}\n")  # in one piece: a server's threads all write here
+        sys.stderr.flush()
 
 
 def complain(error: LedgerError, format_: str, color: str = "auto", job: str = "") -> None:

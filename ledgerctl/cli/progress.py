@@ -24,7 +24,7 @@ def bar(invocation: Invocation, what: str, counted: str = "rejected") -> Iterato
     """A function to be told (done, total, how many are `counted`). Shows itself once the work has taken a second."""
     if invocation.quiet:
         yield lambda _done, _total, _rejected: None
-    elif sys.stderr.isatty() and not os.environ.get("CI"):
+    elif sys.stderr.isatty() and not os.environ.get("CI") and not invocation.logs_json:
         with _terminal(what, counted) as progress:
             yield progress
     else:

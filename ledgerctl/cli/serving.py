@@ -44,7 +44,7 @@ def serve_metrics(
     host, port = _address(listen)
     observatory = Observatory(_database(invocation, STATEMENT_MS), lambda: _in_doubt(invocation), invocation.note)
     stopped = _told_to_stop()
-    heard = invocation.note if invocation.verbose else _unheard
+    heard = (lambda line: invocation.note(output.plain(line))) if invocation.verbose else _unheard
     server = Server(host, port, application(observatory.samples, observatory.trouble), heard)
     if not ip_address(host).is_loopback:
         invocation.note(f"warning: whoever reaches {host} can read the metrics; there is no login")
@@ -88,7 +88,7 @@ def _in_doubt(invocation: Invocation) -> int:
 
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
+    host = {"localhost": "127.0.0.1"}.get(host, host.strip("[]"))
     try:
         ip_address(host)
         number = int(port)

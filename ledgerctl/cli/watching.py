@@ -35,7 +35,8 @@ def begin(invocation: Invocation, configured: str = "") -> None:
         of = "error" if error else "warning" if sentence.startswith("warning: ") else "info"
         return logs.json_line(of, sentence, {**_context(invocation), **error})
 
-    output.notes_as(line if format_ == "json" else None)
+    invocation.logs_json = format_ == "json"
+    output.notes_as(line if invocation.logs_json else None)
 
 
 def end(invocation: Invocation, exit_code: int) -> None:
@@ -66,7 +67,7 @@ def _log_end(invocation: Invocation, exit_code: int) -> None:
 
 def _context(invocation: Invocation) -> dict[str, Any]:
     """What is not known yet is not said."""
-    context = {"command": invocation.command, "request_id": invocation.request_id}
+    context = {"command": invocation.path or invocation.command, "request_id": invocation.request_id}
     if "configuration" in vars(invocation):
         ledger = invocation.configuration.settings.ledger
         context |= {"ledger": ledger.name, "actor": invocation.who}

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar
 
@@ -241,7 +242,7 @@ class Database:
         """One attempt. `limits` are given by those who cannot use a pipeline; `to_commit` if its COMMIT has others."""
         conn = self.connect()
         conn.limit_s = _answer_s(limits or self.limits)
-        conn.slow = self._slow
+        conn.slow = partial(self._slow, tell=limits is not None)
         sent = False
         warnings: list[str] = []
 
@@ -283,13 +284,18 @@ class Database:
             self.told(f"committed on this server, but: {warning}")
         return result
 
-    def _slow(self) -> Callable[[float], None]:
-        """See by another connection whether ours waits for a lock, and whose. If not, it is slow, and is left alone."""
+    def _slow(self, *, tell: bool) -> Callable[[float], None]:
+        """See by another connection whether ours waits for a lock, and whose. If not, it is slow, and is left alone.
+
+        `tell` for those who may wait for long before they are sent back to try again.
+        """
         held, conn = None, self.connect()
         with suppress(errors.LedgerError), closing(self.attached()) as other:
             held = other.look(locks.blocking, conn.info.backend_pid)
         if held is None:
             conn.slow = None
+        elif tell:
+            self.told(f"waiting: {held.words}")
 
         def ended(seconds: float) -> None:
             if held is not None:

@@ -41,6 +41,14 @@ VOLUMES = """
     WHERE NOT pg_visible_in_snapshot(a.xid8, %(since)s::pg_snapshot)
     GROUP BY l.name, v.key
 """
+REASONS = """
+    SELECT l.name AS ledger, r.key AS reason, sum(r.value::bigint)::bigint AS rows
+    FROM ledgers l
+    JOIN activity a ON a.ledger_id = l.id AND a.id > %(floor)s
+    CROSS JOIN LATERAL jsonb_each_text(a.reasons) r
+    WHERE NOT pg_visible_in_snapshot(a.xid8, %(since)s::pg_snapshot)
+    GROUP BY l.name, r.key
+"""
 ACCOUNTS = """
     SELECT l.name AS ledger, n.currency, n.status, n.accounts
     FROM account_numbers n
@@ -99,6 +107,14 @@ class Volume(NamedTuple):
     volume: float
 
 
+class Reasons(NamedTuple):
+    """Rows of imports that were rejected, by the code of the error."""
+
+    ledger: str
+    reason: str
+    rows: int
+
+
 class Accounts(NamedTuple):
     ledger: str
     currency: str
@@ -135,6 +151,11 @@ def activity(conn: Connection, since: Place, floor: int) -> Sequence[Activity]:
 def volumes(conn: Connection, since: Place, floor: int) -> Sequence[Volume]:
     asked = {"since": since.snapshot, "floor": floor}
     return conn.cursor(row_factory=class_row(Volume)).execute(VOLUMES, asked).fetchall()
+
+
+def reasons(conn: Connection, since: Place, floor: int) -> Sequence[Reasons]:
+    asked = {"since": since.snapshot, "floor": floor}
+    return conn.cursor(row_factory=class_row(Reasons)).execute(REASONS, asked).fetchall()
 
 
 def accounts(conn: Connection) -> Sequence[Accounts]:

@@ -38,8 +38,14 @@ OF_TABLE = """
     ORDER BY s.xact_start
     LIMIT 1
 """
-# Whoever waits for a row holds, or waits for, a lock on its place.
+# Whoever waits for a row holds, or waits for, a lock on its place. He may wait behind others who wait: who keeps all of
+# them is the one at the head of the queue.
 BLOCKING = """
+    WITH RECURSIVE queue(pid) AS (
+        SELECT unnest(pg_blocking_pids(%(pid)s))
+        UNION
+        SELECT unnest(pg_blocking_pids(q.pid)) FROM queue q
+    )
     SELECT (SELECT a.code
             FROM pg_locks w
             JOIN accounts a ON a.ctid = format('(%%s,%%s)', w.page, w.tuple)::tid
@@ -47,8 +53,9 @@ BLOCKING = """
             LIMIT 1) AS account,
            s.pid, s.application_name AS application, s.state,
            extract(epoch FROM clock_timestamp() - s.xact_start)::float AS seconds
-    FROM unnest(pg_blocking_pids(%(pid)s)) AS b(pid)
-    JOIN pg_stat_activity s ON s.pid = b.pid
+    FROM queue q
+    JOIN pg_stat_activity s ON s.pid = q.pid
+    ORDER BY cardinality(pg_blocking_pids(s.pid)), s.pid
     LIMIT 1
 """
 _PLACE = re.compile(r"\(\d+,\d+\)")

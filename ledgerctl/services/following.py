@@ -19,7 +19,7 @@ from ledgerctl.core.model import Kind, Status
 from ledgerctl.db import gauges
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.gauges import Place
-from ledgerctl.errors import codes
+from ledgerctl.errors import AlreadyPosted, ControlTotals, codes
 from ledgerctl.metrics import Metric, Samples
 
 SETTLED_S = 30.0
@@ -43,6 +43,7 @@ class News(NamedTuple):
     accounts: Sequence[gauges.Accounts] | None
     activity: Sequence[gauges.Activity]
     volumes: Sequence[gauges.Volume]
+    reasons: Sequence[gauges.Reasons]
 
 
 class _Mark(NamedTuple):
@@ -63,7 +64,7 @@ class Following:
     @property
     def totals(self) -> Samples:
         """What only grows; it is there whether the database is or not."""
-        return self._totals
+        return {place: round(number, 9) for place, number in self._totals.items()}  # sums of floats end in noise
 
     @property
     def accounts(self) -> Samples:
@@ -74,9 +75,10 @@ class Following:
         place = gauges.here(conn)
         since = self._since
         if since is None or since.next_writer > place.next_writer:
-            return News(place, gauges.accounts(conn), (), ())
+            return News(place, gauges.accounts(conn), (), (), ())
         floor = self._floor()
-        return News(place, None, gauges.activity(conn, since, floor), gauges.volumes(conn, since, floor))
+        activity, volumes = gauges.activity(conn, since, floor), gauges.volumes(conn, since, floor)
+        return News(place, None, activity, volumes, gauges.reasons(conn, since, floor))
 
     def take(self, news: News, ledgers: Iterable[str]) -> None:
         """Count what `read` found, once its snapshot is known to have been read to the end."""
@@ -91,6 +93,8 @@ class Following:
             self._count(row)
         for ledger, currency, volume in news.volumes:
             self._add(metrics.VOLUME, ledger, currency, number=volume)
+        for ledger, reason, rows in news.reasons:
+            self._refuse(ledger, reason, rows)
         self._since = news.place
         self._marks.append(_Mark(time.monotonic(), news.place.newest))
 
@@ -107,8 +111,8 @@ class Following:
             self._ledgers.add(ledger)
             for status in Status:
                 self._accounts[ledger, status.value] += 0
-            for reason in Reason:
-                self._add(metrics.REFUSALS, ledger, reason.value, number=0)
+            for reason in (*Reason, AlreadyPosted.code, ControlTotals.code):
+                self._add(metrics.REFUSALS, ledger, str(reason), number=0)
             for kind in Kind:
                 self._add(metrics.ENTRIES, ledger, kind.value, number=0)
                 self._add(metrics.TRANSACTIONS, ledger, kind.value, "posted", number=0)
@@ -121,12 +125,15 @@ class Following:
             # What a file had refused is its rows, and of a single request the line itself.
             self._add(metrics.TRANSACTIONS, ledger, kind.value, "refused", number=row.rejected or refused)
             self._add(metrics.ENTRIES, ledger, kind.value, number=row.entries)
-        if row.reason is not None:
-            self._add(metrics.REFUSALS, ledger, row.reason if row.reason in codes() else _OTHER, number=refused)
+        if row.reason is not None and not row.rejected:  # else each row has its own
+            self._refuse(ledger, row.reason, refused)
         if row.outcome == "done" and row.action in _BECOMES:
             self._accounts[ledger, _BECOMES[row.action].value] += row.lines
             if row.status_before is not None:
                 self._accounts[ledger, row.status_before] -= row.lines
+
+    def _refuse(self, ledger: str, reason: str, number: int) -> None:
+        self._add(metrics.REFUSALS, ledger, reason if reason in codes() else _OTHER, number=number)
 
     def _add(self, metric: Metric, *labels: str, number: float) -> None:
         self._totals[metric, labels] = self._totals.get((metric, labels), 0) + number

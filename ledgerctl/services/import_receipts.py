@@ -39,6 +39,13 @@ def refuse(conn: Connection, job: Job, tally: Tally, reason: str) -> int:
 
 
 def _log(conn: Connection, job: Job, import_id: int, outcome: str, tally: Tally, more: Mapping[str, Any]) -> None:
-    detail = {"rows": job.survey.rows, "posted": tally.posted, "replayed": tally.replayed, "rejected": tally.rejected}
+    detail: dict[str, Any] = {
+        "rows": job.survey.rows,
+        "posted": tally.posted,
+        "replayed": tally.replayed,
+        "rejected": tally.rejected,
+    }
+    if tally.reasons:
+        detail["reasons"] = dict(tally.reasons)
     line = audit.Line("import", str(import_id), outcome, {**detail, "sha256": job.survey.sha256.hex(), **more})
     audit.log(conn, job.books.ledger, job.books.actor, job.books.request_id, [line])

@@ -50,6 +50,8 @@ class Tally:
     moved: Sums = field(default_factory=Counter)
     """Of what was posted now."""
     rejects: list[Rejected] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of all that were rejected, by code."""
     shown_max: int = SHOWN_MAX
 
     def count(self, chunk: Chunk, outcomes: Sequence[Outcome], accounts: Mapping[str, Account]) -> list[Bad]:
@@ -77,8 +79,7 @@ class Tally:
                 units = money.minor(row.legs[1].amount, account.exponent)
             self.totals[account.currency, account.exponent] += units
         self.rows += len(chunk.rows)
-        self.rejected += len(bad)
-        self.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
+        self._reject(bad)
         return bad
 
     def _count_posted(self, outcomes: Sequence[Posted]) -> None:
@@ -101,14 +102,24 @@ class Tally:
 
     def copy(self) -> Tally:
         """For an attempt that may come to nothing."""
-        return replace(self, totals=self.totals.copy(), moved=self.moved.copy(), rejects=list(self.rejects))
+        return replace(
+            self,
+            totals=self.totals.copy(),
+            moved=self.moved.copy(),
+            rejects=list(self.rejects),
+            reasons=self.reasons.copy(),
+        )
 
     def stopped_by(self, bad: Sequence[Bad]) -> Tally:
         """This tally and the rows that ended the import; the others of their piece were not posted."""
         tally = self.copy()
-        tally.rejected += len(bad)
-        tally.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
+        tally._reject(bad)
         return tally
+
+    def _reject(self, bad: Sequence[Bad]) -> None:
+        self.rejected += len(bad)
+        self.rejects += [one.rejected for one in bad[: self.shown_max - len(self.rejects)]]
+        self.reasons.update(one.rejected.code for one in bad)
 
     def counts(self) -> Counts:
         return Counts(self.rows, self.rows, self.posted, self.replayed, self.rejected, texts(self.totals))

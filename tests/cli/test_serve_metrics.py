@@ -89,7 +89,7 @@ def test_without_a_database_it_lives_and_is_not_ready(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("listen", "words"),
     [
-        ("localhost:9464", "'localhost:9464' is not an address and a port, such as 127.0.0.1:9464"),
+        ("example:9464", "'example:9464' is not an address and a port, such as 127.0.0.1:9464"),
         ("9464", "'9464' is not an address and a port"),
         ("127.0.0.1:70000", "there is no port 70000"),
         ("127.0.0.1:x", "is not an address and a port"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,13 @@ def test_quiet_leaves_errors_and_silence_is_the_default(funded: Command) -> None
     assert line["error"]["code"] == "INSUFFICIENT_FUNDS"
 
 
+@pytest.mark.parametrize("args", [("nope",), ("balance", "--nope"), ()])
+def test_what_is_no_command_is_said_in_json_too(in_process: Command, args: tuple[str, ...]) -> None:
+    done = in_process("--log-format", "json", *args)
+
+    assert (done.code, lines(done)[0]["error"]["code"]) == (2, "USAGE")
+
+
 def test_no_format_but_these_two(funded: Command) -> None:
     done = funded("--log-format", "xml", "balance")
 
@@ -160,11 +169,12 @@ def while_waiting(conninfo: str, holder: psycopg.Connection, args: list[str], su
         stderr=subprocess.PIPE,
         text=True,
     )
+    waits = (
+        "SELECT FROM pg_locks l JOIN pg_stat_activity s USING (pid) WHERE NOT l.granted"
+        " AND starts_with(s.application_name, %s) AND l.waitstart < now() - interval '0.6 s'"
+    )
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        waited = (
-            f"SELECT pid FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) @> ARRAY[{holder.info.backend_pid}]"
-        )
-        while not conn.execute(f"{waited} AND waitstart < now() - interval '0.6 s'".encode()).fetchall():
+        while not conn.execute(waits, [f"ledgerctl {args[0]} {process.pid}@"]).fetchall():
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
     holder.rollback()
@@ -196,6 +206,60 @@ def test_a_command_that_waited_says_for_which_account_whom_and_how_long(
     assert re.search(rf"(?m)^{words}$", done.err)
     metrics = gateways.samples("\n".join(line for line in file.read_text().splitlines() if "outcomes" not in line))
     assert metrics["ledgerctl_job_lock_wait_seconds"][1] == pytest.approx(wait["waited_s"], abs=0.01)
+
+
+def test_whoever_waits_behind_others_names_the_one_who_keeps_them_all(
+    funded: Command, surroundings: dict[str, str], shared_conninfo: str, ledger: str
+) -> None:
+    lock = (
+        "SELECT FROM accounts WHERE code = 'alice' AND ledger_id = (SELECT id FROM ledgers WHERE name = %s) FOR UPDATE"
+    )
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(shared_conninfo, autocommit=True) as next_one,
+        held(shared_conninfo, ledger, "alice") as holder,
+    ):
+        waiting = pool.submit(next_one.execute, lock, [ledger])
+        pid = holder.info.backend_pid
+        done = while_waiting(shared_conninfo, holder, ["transfer", "bank", "alice", "5", "-o", "json"], surroundings)
+        waiting.result()
+
+    assert [wait["holder"]["pid"] for wait in json.loads(done.out)["lock_waits"]] == [pid]
+
+
+def test_an_import_says_at_once_whom_it_waits_for(
+    funded: Command, surroundings: dict[str, str], shared_conninfo: str, ledger: str, directory: Path
+) -> None:
+    (directory / "one.csv").write_text("from,to,amount\nbank,alice,1\n")
+    with held(shared_conninfo, ledger, "alice") as holder:
+        words = f"waiting: account 'alice' is locked by process {holder.info.backend_pid} (billing job)"
+        done = while_waiting(shared_conninfo, holder, ["import", str(directory / "one.csv")], surroundings)
+
+    assert (done.code, words in done.err) == (0, True)
+
+
+# -- interrupts ------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_answered_is_no_longer_interrupted(
+    funded: Command, surroundings: dict[str, str], directory: Path
+) -> None:
+    """Its exit code would say that nothing of it stays."""
+    for sent in (signal.SIGINT, signal.SIGTERM) * 3:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ledgerctl", "transfer", "bank", "alice", "1"],
+            cwd=directory,
+            env={**os.environ, **surroundings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("posted ")
+        while process.poll() is None:
+            process.send_signal(sent)
+        process.communicate()
+        assert process.returncode == 0
 
 
 def test_a_command_that_did_not_wait_says_nothing_of_it(funded: Command) -> None:

@@ -263,7 +263,7 @@ def test_every_import_has_its_line_in_the_audit_log_and_a_dry_run_none(import_: 
         "SELECT subject, outcome, actor, detail FROM audit_logs WHERE action = 'import' ORDER BY id"
     ).fetchall()
     posted_now = {"transactions": 2, "entries": 4, "volume": {"EUR": "3.75"}}
-    details: list[dict[str, Any]] = [posted_now, {}, {"reason": "ROWS_REJECTED"}]
+    details: list[dict[str, Any]] = [posted_now, {}, {"reason": "ROWS_REJECTED", "reasons": {"ACCOUNT_NOT_FOUND": 1}}]
     digests = [sha256(f"from,to,amount,key\n{text}".encode()).hexdigest() for text in (rows, "alice,nobody,1,c\n")]
     assert lines == [
         (

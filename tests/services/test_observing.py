@@ -93,6 +93,7 @@ def test_the_rows_of_an_import_and_of_its_reversal_are_counted_once(
     assert look(metrics.TRANSACTIONS, "transfer", "posted") == 3
     assert look(metrics.TRANSACTIONS, "transfer", "refused") == 1
     assert (look(metrics.ENTRIES, "transfer"), look(metrics.VOLUME)) == (6, 7)
+    assert (look(metrics.REFUSALS, "ACCOUNT_NOT_FOUND"), look(metrics.REFUSALS)) == (1, 1)
 
     import_reversal.reverse(funded, import_reversal.Asked(1), lambda *_: None)
 
@@ -107,7 +108,7 @@ def test_an_import_that_was_refused_is_counted_by_its_bad_rows_and_its_reason(fu
 
     assert look(metrics.TRANSACTIONS, "transfer", "posted") == 0
     assert look(metrics.TRANSACTIONS, "transfer", "refused") == 2
-    assert look(metrics.REFUSALS, "ROWS_REJECTED") == 1
+    assert (look(metrics.REFUSALS, "ACCOUNT_NOT_FOUND"), look(metrics.REFUSALS)) == (2, 2)
 
 
 LINE = """
@@ -233,7 +234,7 @@ LINES = """
 """
 
 
-@pytest.mark.parametrize("question", ["HERE", "ACTIVITY", "VOLUMES"])
+@pytest.mark.parametrize("question", ["HERE", "ACTIVITY", "VOLUMES", "REASONS"])
 def test_the_audit_log_is_not_read_from_end_to_end(books: Books, conn: Connection, question: str) -> None:
     conn.execute(LINES)
     conn.execute("ANALYZE")

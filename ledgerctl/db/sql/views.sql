@@ -49,6 +49,7 @@ SELECT ledger_id, id, xid8, action, outcome,
        (detail ->> 'entries')::bigint AS entries,
        detail -> 'volume' AS volume,
        (detail ->> 'rejected')::bigint AS rejected,
+       CASE WHEN action = 'import' THEN detail -> 'reasons' END AS reasons,
        detail ->> 'from' AS status_before
 FROM audit_logs;
 

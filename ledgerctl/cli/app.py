@@ -6,7 +6,7 @@ import os
 import re
 import traceback
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -267,7 +267,7 @@ def _format_of(args: Sequence[str]) -> str:
 
 def _logs_json(args: Sequence[str]) -> bool:
     """Whether every line on stderr is to be one of a log in JSON, also what is said before the options are parsed."""
-    told = "--log-format=json" in args or ("--log-format", "json") in zip(args, args[1:], strict=False)
+    told = "--log-format=json" in args or ("--log-format", "json") in pairwise(args)
     return told or os.environ.get("LEDGERCTL_LOG_FORMAT") == "json"
 
 

@@ -78,6 +78,15 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Redis:
+    url: str = ""
+    """redis://, rediss:// or unix://; empty: none is used. Nothing is right because of it, some things are faster."""
+    timeout_ms: int = _number(100, least=1)
+    balances: bool = False
+    """Whether balances are read from it. Who posts keeps it up to date either way, once somebody reads from it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImportMap:
     """How the files of one sender are read; `map` and `set` are fields by name, as --map and --set take them."""
 
@@ -115,19 +124,22 @@ class Settings:
     log: Log = Log()
     state: State = State()
     metrics: Metrics = Metrics()
+    redis: Redis = Redis()
     protected: bool = False
     """Of a profile: dangerous commands then ask for its name."""
 
 
 OneMap = TypeVar("OneMap", ImportMap, StatementMap)
 
-_SECTIONS: Mapping[str, type[Database] | type[Ledger] | type[Output] | type[Log] | type[State] | type[Metrics]] = {
+_Section = Database | Ledger | Output | Log | State | Metrics | Redis
+_SECTIONS: Mapping[str, type[_Section]] = {
     "database": Database,
     "ledger": Ledger,
     "output": Output,
     "log": Log,
     "state": State,
     "metrics": Metrics,
+    "redis": Redis,
 }
 
 
@@ -287,6 +299,7 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
         Log(**values["log"]),
         State(**values["state"]),
         Metrics(**values["metrics"]),
+        Redis(**values["redis"]),
         protected,
     )
     return settings, origins

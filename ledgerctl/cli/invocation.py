@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Concatenate, ParamSpec
 
+    from ledgerctl.cache.server import Server
     from ledgerctl.config import Configuration
     from ledgerctl.db.connection import Connection, Database
     from ledgerctl.db.locks import Wait
@@ -121,7 +122,15 @@ class Invocation:
     def books(self) -> Books:
         from ledgerctl.services.books import open_books
 
-        return open_books(self.database, self.configuration.settings.ledger.name, self.who, self.request_id)
+        name = self.configuration.settings.ledger.name
+        return open_books(self.database, name, self.who, self.request_id, self._cache)
+
+    @property
+    def _cache(self) -> Server | None:
+        from ledgerctl.cache.server import Server
+
+        redis = self.configuration.settings.redis
+        return Server(redis.url, redis.timeout_ms / 1000) if redis.url else None
 
     @property
     def who(self) -> str:

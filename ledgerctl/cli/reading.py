@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,6 +69,9 @@ def _balances(invocation: Invocation, code: str, instant: datetime | None) -> li
 
     branch = code.endswith(":")  # customers: is the branch, even where an account customers exists
     code = code.rstrip(":")
+    if instant is None and not branch and invocation.configuration.settings.redis.balances:
+        with suppress(AccountNotFound):  # then it may be a branch
+            return [_kept(invocation, code)]
     account = None if branch else invocation.read(reports.account, code)
     if instant is None and account is not None:
         return [account]
@@ -81,6 +85,14 @@ def _balances(invocation: Invocation, code: str, instant: datetime | None) -> li
     if not rows:
         raise AccountNotFound(account=code)
     return [{**row, "prefix": code} for row in rows]
+
+
+def _kept(invocation: Invocation, code: str) -> dict[str, Any]:
+    from ledgerctl.core import money
+    from ledgerctl.services.balance_reads import Reader
+
+    balance = Reader(invocation.books).balance(code)
+    return {**balance._asdict(), "balance": money.decimal(balance.balance, balance.exponent)}
 
 
 def _summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -122,6 +122,17 @@ class Standing(NamedTuple):
     seq: int
 
 
+class Balance(NamedTuple):
+    """What an account holds: `balance` in minor units on its normal side, after `seq` entries."""
+
+    code: str
+    type: str
+    currency: str
+    exponent: int
+    balance: int
+    seq: int
+
+
 class Known(NamedTuple):
     """A key that is already used, and by which transaction."""
 

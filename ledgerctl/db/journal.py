@@ -24,6 +24,7 @@ from ledgerctl.core.decision import Facts
 from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request, Side, Standing, Stands
 from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.epochs import Epoch, Writer
 from ledgerctl.tracing import span, spanned
 
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
@@ -35,7 +36,12 @@ LOCK = """
     ORDER BY id
     FOR NO KEY UPDATE
 """
-CLOCK = "SELECT clock_timestamp()"
+# Asked under the locks, when this transaction has its number: see `epochs.WAIT`.
+CLOCK = """
+    SELECT clock_timestamp(), pg_current_xact_id()::text, e.id, e.state, e.instance, e.secret
+    FROM (VALUES (%s)) AS asked (ledger_id)
+    LEFT JOIN live_epochs e ON e.ledger_id = asked.ledger_id AND e.purpose = 'balances'
+"""
 # One text for all keys: a list of thousands takes as long to send as to look up. No key holds a control character.
 KEYS = """
     SELECT idempotency_key AS key, id, fingerprint, import_id, import_row
@@ -111,15 +117,23 @@ class Held(NamedTuple):
     accounts: dict[str, Account]
     standings: dict[str, Standing]
     now: datetime
+    writer: Writer
 
 
-def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
+class Gathered(NamedTuple):
+    """What the decision needs, and which transaction it is that asks."""
+
+    facts: Facts
+    writer: Writer
+
+
+def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Gathered:
     """All that the decision needs, in one flush when the connection is in pipeline mode."""
     codes = sorted({leg.account for request in requests for leg in request.legs})
     reverses = list({request.reverses for request in requests if request.reverses is not None})
 
     locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, codes])
-    clock = conn.execute(CLOCK)
+    clock = conn.execute(CLOCK, [ledger])
     used = conn.cursor(row_factory=class_row(Known)).execute(
         KEYS, [ledger, _joined([request.key for request in requests])]
     )
@@ -127,17 +141,17 @@ def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Facts:
 
     with span("lock wait"):
         answer = locked.fetchall()
-    held = _held(answer, clock.fetchall()[0][0])
+    held = _held(answer, clock.fetchall())
     known = {row.key: row for row in used}
-    return Facts(held.accounts, held.standings, known, _originals(originals.fetchall()) if originals else {}, held.now)
+    wanted = _originals(originals.fetchall()) if originals else {}
+    return Gathered(Facts(held.accounts, held.standings, known, wanted, held.now), held.writer)
 
 
 def lock(conn: Connection, ledger: int, codes: Iterable[str]) -> Held:
     """Lock every account that a file names, once, before its first row."""
     with span("lock wait"):
         locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, list(codes)]).fetchall()
-    [[clock]] = conn.execute(CLOCK).fetchall()
-    return _held(locked, clock)
+    return _held(locked, conn.execute(CLOCK, [ledger]).fetchall())
 
 
 def known(conn: Connection, ledger: int, keys: Sequence[str]) -> dict[str, Known]:
@@ -277,7 +291,8 @@ def copy(conn: Connection, rows: Rows) -> None:
         entries.write(rows.entries)
 
 
-def _held(rows: Sequence[_Locked], clock: datetime) -> Held:
+def _held(rows: Sequence[_Locked], clock: Sequence[Any]) -> Held:
+    [[now, writer, *epoch]] = clock
     accounts, standings = {}, {}
     for row in rows:
         accounts[row.code] = Account(
@@ -292,7 +307,8 @@ def _held(rows: Sequence[_Locked], clock: datetime) -> Held:
         )
         standings[row.code] = Standing(money.minor(row.balance, row.exponent), row.seq)
     # A server's clock may step back; an account's history may not.
-    return Held(accounts, standings, max([clock, *(row.last_posted_at for row in rows if row.last_posted_at)]))
+    now = max([now, *(row.last_posted_at for row in rows if row.last_posted_at)])
+    return Held(accounts, standings, now, Writer(int(writer), Epoch(*epoch) if epoch[0] else None))
 
 
 def _originals(rows: Sequence[Any]) -> dict[UUID, Original]:

@@ -55,6 +55,7 @@ metadata = MetaData()
 EXACT_TEXT = Text(collation="C")  # codes and keys compare byte by byte; a collation upgrade cannot reorder them
 CLOCK = text("clock_timestamp()")
 WRITER = text("pg_current_xact_id()")
+SERVER_START = text("pg_postmaster_start_time()")
 
 
 def _one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> str:
@@ -382,6 +383,26 @@ bank_match_entries = Table(
         ["ledger_id", "match_id"], ["bank_matches.ledger_id", "bank_matches.id"], name="bank_match_entries_match"
     ),
     Index(constraints.ENTRY_ONCE, "ledger_id", "account_id", "seq", unique=True, postgresql_where=text("NOT undone")),
+)
+
+# Who may believe what is kept in Redis, and whether anybody may: docs/caching.md. One row a ledger and purpose.
+cache_epochs = Table(
+    "cache_epochs",
+    metadata,
+    Column("ledger_id", Integer, nullable=False),
+    Column("purpose", EXACT_TEXT, nullable=False),
+    Column("id", UUID, nullable=False),
+    Column("state", EXACT_TEXT, nullable=False),
+    Column("instance", EXACT_TEXT, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("server_started_at", DateTime(timezone=True), nullable=False, server_default=SERVER_START),
+    Column("written_by", XID8, nullable=False, server_default=WRITER),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
+    Column("reason", Text),
+    PrimaryKeyConstraint("ledger_id", "purpose", name="cache_epochs_pkey"),
+    ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="cache_epochs_ledger"),
+    CheckConstraint(_one_of("purpose", ("balances", "outcomes")), name="cache_epochs_purpose"),
+    CheckConstraint(_one_of("state", ("off", "arming", "waiting", "on", "closing")), name="cache_epochs_state"),
 )
 
 audit_logs = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -11,6 +12,9 @@ from ledgerctl import errors, tracing
 from ledgerctl.db import accounts, migrate
 from ledgerctl.db.accounts import Opened
 from ledgerctl.db.connection import Connection, Database
+
+if TYPE_CHECKING:
+    from ledgerctl.cache.server import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +27,17 @@ class Books:
     """Of the command or the HTTP request that asks; it stands in the audit log."""
     created_at: datetime | None = None
     """When the ledger was created: tells it from a namesake in another database."""
+    cache: Server | None = None
+    """Redis, where one is configured."""
 
 
-def open_books(database: Database, name: str, actor: str, request_id: str) -> Books:
+def open_books(database: Database, name: str, actor: str, request_id: str, cache: Server | None = None) -> Books:
     """The ledger of that name. WrongSchema, NotDurable, LedgerNotFound, DatabaseUnavailable."""
     tracing.tell(ledger=name)
     opened = database.read(_checked, name)
     if opened.ledger is None:
         raise errors.LedgerNotFound(ledger=name)
-    return Books(database, opened.ledger, name, actor, request_id, opened.created_at)
+    return Books(database, opened.ledger, name, actor, request_id, opened.created_at, cache)
 
 
 def require_schema(database: Database) -> None:

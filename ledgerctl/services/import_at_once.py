@@ -22,7 +22,9 @@ from ledgerctl.core.repeats import Replays
 from ledgerctl.core.rows import Chunk
 from ledgerctl.db import imports, journal
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.journal import Held
 from ledgerctl.db.worker import Worker
+from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.import_job import Ended, Job, Stopped, conflicts, explained, settled
 from ledgerctl.services.import_receipts import close, refuse
 from ledgerctl.services.tally import Tally
@@ -42,30 +44,45 @@ class Move(NamedTuple):
     after: int
 
 
+class Copied(NamedTuple):
+    """What was posted: the receipt's id, the tally, the accounts as they were locked, and where they stand now."""
+
+    import_id: int
+    tally: Tally
+    held: Held
+    moved: dict[str, Stands]
+
+    @property
+    def moves(self) -> list[Move]:
+        accounts, before = self.held.accounts, self.held.standings
+        return [Move(accounts[code], before[code].balance, stands.balance) for code, stands in self.moved.items()]
+
+
 def post(job: Job) -> Ended:
     """Post every row, or none."""
     database = job.books.database
     try:
-        try:
-            return database.transact_at_length(database.import_limits, _post_all, job, look_up=False)
-        except journal.KeyInUse:
-            return database.transact_at_length(database.import_limits, _post_all, job, look_up=True)
+        with changing(job.books) as change:
+            try:
+                return database.transact_at_length(database.import_limits, _post_all, job, change, look_up=False)
+            except journal.KeyInUse:
+                return database.transact_at_length(database.import_limits, _post_all, job, change, look_up=True)
     except Stopped as stop:
         return Ended(database.transact(refuse, job, stop.tally, "ROWS_REJECTED"), stop.tally)
 
 
-def _post_all(conn: Connection, job: Job, *, look_up: bool) -> Ended:
-    import_id, tally, _ = copy_all(conn, job, Tally(), look_up=look_up)
+def _post_all(conn: Connection, job: Job, change: Change, *, look_up: bool) -> Ended:
+    copied = copy_all(conn, job, Tally(), look_up=look_up)
+    tally = copied.tally
     if tally.rejected and not job.options.skip_rejects:
         raise Stopped(tally)
-    close(conn, job, import_id, tally, tally.activity())
-    return Ended(import_id, tally)
+    close(conn, job, copied.import_id, tally, tally.activity())
+    change.mark(conn, copied.held.writer, copied.held.accounts, copied.moved, copied.held.standings)
+    return Ended(copied.import_id, tally)
 
 
-def copy_all(
-    conn: Connection, job: Job, tally: Tally, *, look_up: bool, rows: int | None = None
-) -> tuple[int, Tally, list[Move]]:
-    """Post what can be posted, of the first `rows` or of all: the receipt's id, the tally, what it did to the accounts.
+def copy_all(conn: Connection, job: Job, tally: Tally, *, look_up: bool, rows: int | None = None) -> Copied:
+    """Post what can be posted, of the first `rows` or of all.
 
     Every account is locked once, before the first row, and moved once, after the last. KeyInUse, unless keys are looked
     up; Stopped.
@@ -90,13 +107,10 @@ def copy_all(
             run.copy_looked_up(chunks)
         server.finish()
 
-    touched = {code: stands for code, stands in standings.items() if stands is not held.standings[code]}
-    if touched:
-        journal.move(conn, ledger, held.accounts, touched, held.now)
-    moves = [
-        Move(held.accounts[code], held.standings[code].balance, standing.balance) for code, standing in touched.items()
-    ]
-    return import_id, tally, moves
+    moved = {code: stands for code, stands in standings.items() if stands is not held.standings[code]}
+    if moved:
+        journal.move(conn, ledger, held.accounts, moved, held.now)
+    return Copied(import_id, tally, held, moved)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from ledgerctl.core.rows import Chunk
 from ledgerctl.db import audit, imports, journal
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import BadFile, FileChanged, LedgerError
+from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.import_job import Ended, Job, Stopped, explained, settled
 from ledgerctl.services.import_receipts import close
 from ledgerctl.services.tally import Bad, Tally
@@ -39,7 +40,8 @@ def post(job: Job, rows: int) -> Ended:
     tally, error = Tally(), None
     try:
         for chunk in job.file.chunks(survey, import_id, rows):
-            piece = database.transact_at_length(limits, _post_piece, job, import_id, chunk, replays, tally)
+            with changing(job.books) as change:
+                piece = database.transact_at_length(limits, _post_piece, job, change, import_id, chunk, replays, tally)
             tally, replays = piece.tally, piece.replays
             for bad in piece.bad:
                 job.rejects.add(bad)
@@ -71,7 +73,9 @@ def _begin_pieces(conn: Connection, job: Job) -> int:
     return import_id
 
 
-def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replays: Replays, before: Tally) -> _Piece:
+def _post_piece(
+    conn: Connection, job: Job, change: Change, import_id: int, chunk: Chunk, replays: Replays, before: Tally
+) -> _Piece:
     # Run again from the start after a lost race: what came before is copied, not changed.
     ledger, requests = job.books.ledger, chunk.requests()
     replays, tally = replays.copy(), before.copy()
@@ -95,4 +99,5 @@ def _post_piece(conn: Connection, job: Job, import_id: int, chunk: Chunk, replay
     if posted := tally.activity(before):
         line = audit.Line("import", str(import_id), "posted in part", {"rows": tally.rows, **posted})
         audit.log(conn, ledger, job.books.actor, job.books.request_id, [line])
+    change.mark(conn, held.writer, held.accounts, decision.standings, held.standings)
     return _Piece(tally, bad, replays)

@@ -65,10 +65,10 @@ def _rehearsed(job: Job, rows: int) -> tuple[dict[str, Any], Tally, list[Move]]:
 
 def _rehearse(conn: Connection, job: Job, rows: int, *, look_up: bool) -> tuple[dict[str, Any], Tally, list[Move]]:
     everything = Tally(shown_max=job.survey.rows)
-    import_id, tally, moves = copy_all(conn, job, everything, look_up=look_up, rows=rows)
-    close(conn, job, import_id, tally, tally.activity())
-    [receipt] = reports.imports(conn, job.books.ledger, import_id)
-    return receipt, tally, moves
+    copied = copy_all(conn, job, everything, look_up=look_up, rows=rows)
+    close(conn, job, copied.import_id, copied.tally, copied.tally.activity())
+    [receipt] = reports.imports(conn, job.books.ledger, copied.import_id)
+    return receipt, copied.tally, copied.moves
 
 
 def _size(move: Move) -> float:

@@ -16,6 +16,7 @@ from ledgerctl.core.volume import Sums, texts
 from ledgerctl.db import audit, imports, journal, reports
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7s
+from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_job import Progress
 from ledgerctl.tracing import span
@@ -67,7 +68,8 @@ def reverse(books: Books, asked: Asked, progress: Progress, *, dry_run: bool = F
     if dry_run:
         return database.rehearse(database.import_limits, _reverse, books, asked, progress)
     try:
-        return database.transact_at_length(database.import_limits, _reverse_all, books, asked, progress)
+        with changing(books) as change:
+            return database.transact_at_length(database.import_limits, _reverse_all, books, asked, progress, change)
     except _Stop as stop:
         database.transact(_log, books, stop.reversal)
         return stop.reversal
@@ -80,8 +82,8 @@ class _Stop(Exception):
         self.reversal = reversal
 
 
-def _reverse_all(conn: Connection, books: Books, asked: Asked, progress: Progress) -> Reversal:
-    done = _reverse(conn, books, asked, progress)
+def _reverse_all(conn: Connection, books: Books, asked: Asked, progress: Progress, change: Change) -> Reversal:
+    done = _reverse(conn, books, asked, progress, change)
     if done.stuck:
         raise _Stop(replace(done, reversed=0, totals={}))
     imports.mark_reversed(conn, books.ledger, asked.import_id)
@@ -89,7 +91,9 @@ def _reverse_all(conn: Connection, books: Books, asked: Asked, progress: Progres
     return done
 
 
-def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -> Reversal:
+def _reverse(
+    conn: Connection, books: Books, asked: Asked, progress: Progress, change: Change | None = None
+) -> Reversal:
     """The last row first: each account then passes through the balances that it had, and none below."""
     ledger, import_id = books.ledger, asked.import_id
     receipts = reports.imports(conn, ledger, import_id)
@@ -130,6 +134,8 @@ def _reverse(conn: Connection, books: Books, asked: Asked, progress: Progress) -
 
     if touched:
         journal.move(conn, ledger, held.accounts, touched, held.now)
+    if change is not None:
+        change.mark(conn, held.writer, held.accounts, touched, held.standings)
     return Reversal(import_id, reversed_, replayed, partial, stuck, texts(sums))
 
 

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ledgerctl import errors
-from ledgerctl.core.decision import Reason, decide
+from ledgerctl.core.decision import Facts, Reason, decide
 from ledgerctl.core.differences import differences
-from ledgerctl.core.model import Earlier, Outcome, Posted, Refused, Replayed, Request, Transaction, recorded
+from ledgerctl.core.model import Earlier, Outcome, Posted, Refused, Replayed, Request, Stands, Transaction, recorded
 from ledgerctl.core.requesting import reversal
 from ledgerctl.core.volume import volume
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.connection import Connection
+from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.books import Books
 from ledgerctl.tracing import span
 
@@ -28,18 +29,23 @@ class Receipt(NamedTuple):
 
 def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
     """One outcome a request, in order, in one transaction. The same requests may be sent again."""
-    return books.database.transact(_post, books, requests)
+    with changing(books) as change:
+        return books.database.transact(_post, books, requests, change)
 
 
 def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receipt:
     """Post one request: a refusal, a value in a batch, is an error to whoever asked for one thing."""
 
-    def work(conn: Connection) -> tuple[Outcome, Transaction | None]:
-        [outcome] = _post(conn, books, [request])
+    def work(conn: Connection, change: Change | None = None) -> tuple[Outcome, Transaction | None]:
+        [outcome] = _post(conn, books, [request], change)
         return outcome, _stored(conn, books, outcome)
 
     database = books.database
-    outcome, stored = database.rehearse(database.limits, work) if dry_run else database.transact(work)
+    if dry_run:
+        outcome, stored = database.rehearse(database.limits, work)
+    else:
+        with changing(books) as change:
+            outcome, stored = database.transact(work, change)
     if isinstance(outcome, Refused):
         raise _refusal(outcome, stored)
     if isinstance(outcome, Posted):
@@ -66,11 +72,16 @@ def settled(books: Books, request: Request) -> Transaction | None:
     IdempotencyConflict when the key was used for something else.
     """
 
-    def ask(conn: Connection) -> tuple[Earlier, Transaction] | None:
-        known = journal.gather(conn, books.ledger, [request]).known.get(request.key)
-        return None if known is None else (known, reports.transaction(conn, books.ledger, known.id))
+    def ask(conn: Connection, change: Change) -> tuple[Earlier, Transaction] | None:
+        facts, writer = journal.gather(conn, books.ledger, [request])
+        known = facts.known.get(request.key)
+        if known is None:
+            return None
+        change.mark(conn, writer, facts.accounts, {}, facts.standings)
+        return known, reports.transaction(conn, books.ledger, known.id)
 
-    found = books.database.transact(ask)
+    with changing(books) as change:
+        found = books.database.transact(ask, change)
     if found is None:
         return None
     known, stored = found
@@ -94,9 +105,9 @@ def reverse(
     return post_one(books, reversing(books, transaction_id, key, original, amount, reason), dry_run=dry_run)
 
 
-def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[Outcome]:
-    # Run again from the start after a lost race: SQL and pure functions only.
-    facts = journal.gather(conn, books.ledger, requests)
+def _post(conn: Connection, books: Books, requests: Sequence[Request], change: Change | None) -> list[Outcome]:
+    # Run again from the start after a lost race: SQL and pure functions only, and marks, which say nothing new.
+    facts, writer = journal.gather(conn, books.ledger, requests)
 
     with span("decide"):
         decision = decide(requests, facts)
@@ -104,7 +115,15 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request]) -> list[O
     journal.write(conn, books.ledger, decision.posted(), decision.standings)
     lines = [_line(outcome) for outcome in decision.outcomes if not isinstance(outcome, Replayed)]
     audit.log(conn, books.ledger, books.actor, books.request_id, lines)
+    if change is not None:
+        change.mark(conn, writer, facts.accounts, decision.standings, _repeated(decision.outcomes, facts))
     return decision.outcomes
+
+
+def _repeated(outcomes: Sequence[Outcome], facts: Facts) -> dict[str, Stands]:
+    """Where the accounts of replays stand, which are about to be told of again."""
+    replays = [outcome.request for outcome in outcomes if isinstance(outcome, Replayed)]
+    return {leg.account: facts.standings[leg.account] for request in replays for leg in request.legs}
 
 
 def _line(outcome: Posted | Refused) -> audit.Line:

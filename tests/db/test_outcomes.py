@@ -240,7 +240,7 @@ def test_whoever_waits_for_a_key_that_another_is_posting_learns_how_that_ended(
 
         def first(inner: Connection) -> None:
             asked = [transfer("vault", "bob", "5", "same")]
-            outcomes, standings, _ = decide(asked, journal.gather(inner, lending.ledger, asked))
+            outcomes, standings, _ = decide(asked, journal.gather(inner, lending.ledger, asked).facts)
             journal.write(inner, lending.ledger, [one for one in outcomes if isinstance(one, Posted)], standings)
             inner.execute("SELECT 1").fetchall()
             second.append(threads.submit(payments.post_one, quick, transfer("bank", "alice", "7", "same")))

@@ -22,6 +22,7 @@ from ledgerctl.core import decision, fingerprint, money
 from ledgerctl.core.model import Original, Posted, Request, Standing, recorded
 from ledgerctl.db import audit, checkpoints, connection, journal, scopes
 from ledgerctl.db import outcomes as of_driver
+from ledgerctl.db.journal import Gathered
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
 from tests.faults import early
@@ -105,18 +106,19 @@ def _first_facts_for_ever() -> Patches:
     """What a retry from a savepoint does: it goes on with what was read before the locks were lost."""
     kept: dict[Any, decision.Facts] = {}
 
-    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> decision.Facts:
-        facts = _gather(conn, ledger, requests)
+    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> Gathered:
+        gathered = _gather(conn, ledger, requests)
+        facts = gathered.facts
         first = kept.setdefault(requests[0].id, facts)
         standings = {code: Standing(one.balance, facts.standings[code].seq) for code, one in first.standings.items()}
-        return facts._replace(standings=standings)
+        return gathered._replace(facts=facts._replace(standings=standings))
 
     return [(journal, "gather", gather)]
 
 
 def _lock_request_by_request() -> Patches:
-    def post(conn: Any, books: Any, requests: Sequence[Request]) -> list[Any]:
-        return [outcome for request in requests for outcome in _post(conn, books, [request])]
+    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any) -> list[Any]:
+        return [outcome for request in requests for outcome in _post(conn, books, [request], change)]
 
     return [(payments, "_post", post)]
 
@@ -152,7 +154,7 @@ def _asked_once() -> Patches:
 
     def post_one(books: Any, request: Request, **_: Any) -> payments.Receipt:
         try:
-            [outcome] = books.database._once(payments._post, (books, [request]), {})
+            [outcome] = books.database._once(payments._post, (books, [request], None), {})
         except connection._Failed as failed:
             if failed.unknown and journal.known(books.database.connect(), books.ledger, [request.key]):
                 return _post_one(books, request)
@@ -171,7 +173,7 @@ def _receipt(books: Any, outcome: Any) -> payments.Receipt:
 def _new_key_after_loss() -> Patches:
     def post_one(books: Any, request: Request, **_: Any) -> payments.Receipt:
         try:
-            [outcome] = books.database._once(payments._post, (books, [request]), {})
+            [outcome] = books.database._once(payments._post, (books, [request], None), {})
         except connection._Failed:
             return _post_one(books, request._replace(id=uuid7(), key=f"{request.key} once more"))
         return _receipt(books, outcome)
@@ -182,11 +184,11 @@ def _new_key_after_loss() -> Patches:
 def _new_key_for_each_try() -> Patches:
     tries: dict[Any, int] = {}
 
-    def post(conn: Any, books: Any, requests: Sequence[Request]) -> list[Any]:
+    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any) -> list[Any]:
         number = tries[requests[0].id] = tries.get(requests[0].id, 0) + 1
         if number > 1:
             requests = [request._replace(id=uuid7(), key=f"{request.key} try {number}") for request in requests]
-        return _post(conn, books, requests)
+        return _post(conn, books, requests, change)
 
     return [(payments, "_post", post)]
 
@@ -376,13 +378,14 @@ def _reversed_again() -> Patches:
 
 
 def _sequence() -> Patches:
-    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> decision.Facts:
-        facts = _gather(conn, ledger, requests)
+    def gather(conn: Any, ledger: int, requests: Sequence[Request]) -> Gathered:
+        gathered = _gather(conn, ledger, requests)
+        facts = gathered.facts
         numbered = {}
         for code, standing in facts.standings.items():
             [[number]] = conn.execute("SELECT nextval('numbers')").fetchall()
             numbered[code] = Standing(standing.balance, 1000 * number)
-        return facts._replace(standings=numbered)
+        return gathered._replace(facts=facts._replace(standings=numbered))
 
     return [(journal, "gather", gather)]
 

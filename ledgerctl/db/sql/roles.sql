@@ -55,6 +55,7 @@ ALTER TABLE bank_lines OWNER TO ledger_owner;
 ALTER TABLE bank_matches OWNER TO ledger_owner;
 ALTER TABLE bank_match_lines OWNER TO ledger_owner;
 ALTER TABLE bank_match_entries OWNER TO ledger_owner;
+ALTER TABLE cache_epochs OWNER TO ledger_owner;
 ALTER TABLE audit_logs OWNER TO ledger_owner;
 ALTER TABLE alembic_version OWNER TO ledger_owner;
 ALTER VIEW account_balances OWNER TO ledger_owner;
@@ -63,6 +64,7 @@ ALTER VIEW transaction_list OWNER TO ledger_owner;
 ALTER VIEW trial_balance OWNER TO ledger_owner;
 ALTER VIEW activity OWNER TO ledger_owner;
 ALTER VIEW account_numbers OWNER TO ledger_owner;
+ALTER VIEW live_epochs OWNER TO ledger_owner;
 ALTER FUNCTION refuse_change() OWNER TO ledger_owner;
 ALTER FUNCTION check_entries() OWNER TO ledger_owner;
 ALTER FUNCTION check_standings() OWNER TO ledger_owner;
@@ -79,7 +81,7 @@ REVOKE ALL ON FUNCTION refuse_change(), check_entries(), check_standings(), chec
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_app;
 GRANT INSERT ON ledgers, currencies, accounts, imports, transactions, transaction_entries, reconciliations,
                 reconciliation_checkpoints, reconciliation_digests, bank_accounts, bank_statements, bank_lines,
-                bank_matches, bank_match_lines, bank_match_entries, audit_logs
+                bank_matches, bank_match_lines, bank_match_entries, cache_epochs, audit_logs
       TO ledger_app;
 GRANT USAGE ON SEQUENCE reconciliations_id_seq TO ledger_app; -- a run's number is taken before the run is recorded
 GRANT UPDATE (status, balance, seq, last_posted_at) ON accounts TO ledger_app;
@@ -89,6 +91,8 @@ GRANT UPDATE (seq, balance, verified_at) ON reconciliation_checkpoints TO ledger
 GRANT UPDATE (rows, total, weighted) ON reconciliation_digests TO ledger_app;
 GRANT UPDATE (undone_at) ON bank_matches TO ledger_app;
 GRANT UPDATE (undone) ON bank_match_lines, bank_match_entries TO ledger_app;
+GRANT UPDATE (id, state, instance, secret, server_started_at, written_by, changed_at, reason)
+      ON cache_epochs TO ledger_app;
 
 -- Looks at the books, and takes the backup: a dump reads where the sequences stand, too.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ledger_ro;
@@ -101,3 +105,4 @@ GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliati
 -- Counts.
 GRANT SELECT ON alembic_version, ledgers, imports, reconciliations, reconciliation_checkpoints, activity,
                 account_numbers TO ledger_metrics;
+GRANT SELECT (ledger_id, purpose, state, changed_at) ON live_epochs TO ledger_metrics;

@@ -1,0 +1,159 @@
+"""One connection to one Redis process: short waits, no retries, and a breaker for when it is gone."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ledgerctl.cache import Away
+from ledgerctl.errors import BadConfig
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+FAILURES_MAX = 3
+"""After so many in a row, Redis is left alone for a while."""
+LEAST_REST_S, LONGEST_REST_S = 1.0, 30.0
+"""For how long: twice as long each time that it is still gone."""
+
+
+class Script:
+    """A text in Lua, which Redis runs in one piece, and the name that Redis gives it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.name = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Instance(NamedTuple):
+    """The Redis process that a connection leads to."""
+
+    run_id: str
+    """Another one after each start, so that what it held before a restart is not taken for what it holds."""
+    unfit: str
+    """Why balances cannot be kept there, or nothing: it may lose or bring back what it has confirmed."""
+
+
+class Server:
+    """Opened when first asked. After any failure the connection is another: its process may be, too.
+
+    Not for use by several threads. Every answer takes `timeout_s` at most, twice that where it must first connect.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self.url = url
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """What Redis was asked for and what came of it: (balances, hit), (outcomes, miss), (..., fallback)."""
+        self._timeout_s = timeout_s
+        self._client: Redis | None = None
+        self._instance = Instance("", "")
+        self._failures = 0
+        self._rest_s = 0.0
+        self._rests_until = 0.0
+
+    @property
+    def resting(self) -> bool:
+        """Whether the breaker is open: what can do without Redis need not try."""
+        return self._failures >= FAILURES_MAX and time.monotonic() < self._rests_until
+
+    def instance(self) -> Instance:
+        """The process on the other side of the connection that the next command goes through. Away."""
+        self._connect()
+        return self._instance
+
+    def get(self, key: str) -> bytes | None:
+        """The value of a key. Away."""
+        answer: bytes | None = self._asked(lambda client: client.get(key))
+        return answer
+
+    def set(self, key: str, value: bytes, seconds: int) -> None:
+        """Away."""
+        self._asked(lambda client: client.set(key, value, ex=seconds))
+
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+        """What the script returns. Away."""
+        from redis.exceptions import NoScriptError
+
+        def ask(client: Redis) -> Any:
+            try:
+                return client.evalsha(script.name, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return client.eval(script.text, len(keys), *keys, *arguments)
+
+        return self._asked(ask)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _asked(self, ask: Callable[[Redis], Any]) -> Any:
+        from redis.exceptions import RedisError
+
+        client = self._connect()
+        try:
+            answer = ask(client)
+        except BaseException as error:
+            # Also after an interrupt: an answer that is still on its way must not be taken for the next one's.
+            self.close()
+            if isinstance(error, RedisError | OSError):
+                raise self._failed(error) from error
+            raise
+        self._failures = 0
+        return answer
+
+    def _connect(self) -> Redis:
+        if self._client is not None:
+            return self._client
+        redis = _library()
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        try:
+            # One connection and no second try: the client would connect again unseen, perhaps to another process.
+            client: Redis = redis.Redis.from_url(
+                self.url,
+                single_connection_client=True,
+                socket_timeout=self._timeout_s,
+                socket_connect_timeout=self._timeout_s,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+                driver_info=None,
+            )
+            self._instance = _instance(client.info())
+        except ValueError:  # its words may hold the password
+            raise BadConfig(detail="redis.url is not a redis://, rediss:// or unix:// address") from None
+        except (redis.RedisError, OSError) as error:
+            raise self._failed(error) from error
+        self._client = client
+        return client
+
+    def _failed(self, error: Exception) -> Away:
+        self._failures += 1
+        if self._failures >= FAILURES_MAX:
+            first = self._failures == FAILURES_MAX
+            self._rest_s = LEAST_REST_S if first else min(2 * self._rest_s, LONGEST_REST_S)
+            self._rests_until = time.monotonic() + self._rest_s
+        return Away(f"{type(error).__name__}: {error}")
+
+
+def _library() -> ModuleType:
+    try:
+        import redis
+    except ModuleNotFoundError:
+        hint = "pip install 'ledgerctl[redis]'"
+        raise BadConfig(detail="[redis] url needs the redis library", hint=hint) from None
+    return redis
+
+
+def _instance(info: dict[str, Any]) -> Instance:
+    unfit = ""
+    if info.get("cluster_enabled"):
+        unfit = "it is a cluster"
+    elif info["role"] != "master" or info.get("connected_slaves"):
+        unfit = "it has replicas, or is one: a failover loses what it has confirmed"
+    return Instance(str(info["run_id"]), unfit)

@@ -21,7 +21,7 @@ from ledgerctl.core import money
 from ledgerctl.core.model import Balance
 from ledgerctl.db import epochs
 from ledgerctl.db.epochs import Epoch
-from ledgerctl.services.balance_changes import WAIT_S
+from ledgerctl.services import balance_changes
 from ledgerctl.services.books import Books
 
 PERMIT_S = 1.0
@@ -64,7 +64,7 @@ class Reader:
             raise Away("another instance")
         kept = Balances(Keeping(cache, permit.epoch.id, permit.epoch.secret))
         found = kept.find(code)
-        if found.balance is not None and _now() < permit.until:  # the permit is looked at after the answer
+        if found.balance is not None and now() < permit.until:  # the permit is looked at after the answer
             cache.counts["balances", "hit"] += 1
             return found.balance
         cache.counts["balances", "miss"] += 1
@@ -83,26 +83,26 @@ class Reader:
 
     def _permitted(self, cache: Server) -> _Permit | None:
         """Permission to read by an epoch, if there is one; the database is asked once in PERMIT_S."""
-        now = _now()
-        if now < self._ask_again:
+        asked = now()
+        if asked < self._ask_again:
             return self._permit
-        self._ask_again = now + PERMIT_S
+        self._ask_again = asked + PERMIT_S
         epoch = self._live()
         if epoch is None or epoch.state != "on":
             with suppress(
                 Away, errors.LedgerError
             ):  # not ours to begin one: a role that only reads, a Redis that is gone
-                epoch = self._begun(cache, epoch, now)
-        self._permit = _Permit(epoch, now + PERMIT_S) if epoch is not None and epoch.state == "on" else None
+                epoch = self._begun(cache, epoch, asked)
+        self._permit = _Permit(epoch, asked + PERMIT_S) if epoch is not None and epoch.state == "on" else None
         return self._permit
 
-    def _begun(self, cache: Server, epoch: Epoch | None, now: float) -> Epoch | None:
+    def _begun(self, cache: Server, epoch: Epoch | None, asked: float) -> Epoch | None:
         """The epoch a step or more further on its way; each step is safe by itself, whoever makes it."""
         database, ledger = self._books.database, self._books.ledger
         if epoch is not None and epoch.state == "closing":
             if self._closing is None or self._closing[0] != epoch.id:
-                self._closing = epoch.id, now
-            if now - self._closing[1] < WAIT_S:
+                self._closing = epoch.id, asked
+            if asked - self._closing[1] < balance_changes.WAIT_S:
                 return None
             database.transact(epochs.end, ledger, epoch.id)
             epoch = self._live()
@@ -121,7 +121,8 @@ class Reader:
         return self._books.database.read(epochs.live, self._books.ledger, "balances")
 
 
-def _now() -> float:
+def now() -> float:
+    """Seconds that also pass while the machine sleeps."""
     return time.clock_gettime(_CLOCK)
 
 

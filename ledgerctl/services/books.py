@@ -15,6 +15,7 @@ from ledgerctl.db.connection import Connection, Database
 
 if TYPE_CHECKING:
     from ledgerctl.cache.server import Server
+    from ledgerctl.services.known_outcomes import KnownOutcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Books:
     """When the ledger was created: tells it from a namesake in another database."""
     cache: Server | None = None
     """Redis, where one is configured."""
+    outcomes: KnownOutcomes | None = None
+    """Where repeats are looked for before the database is asked; for servers."""
 
 
 def open_books(database: Database, name: str, actor: str, request_id: str, cache: Server | None = None) -> Books:

@@ -35,6 +35,8 @@ def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
 
 def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receipt:
     """Post one request: a refusal, a value in a batch, is an error to whoever asked for one thing."""
+    if not dry_run and books.outcomes is not None and (known := books.outcomes.find(request)) is not None:
+        return Receipt(known, replayed=known.id != request.id)
 
     def work(conn: Connection, change: Change | None = None) -> tuple[Outcome, Transaction | None]:
         [outcome] = _post(conn, books, [request], change)
@@ -48,11 +50,12 @@ def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receip
             outcome, stored = database.transact(work, change)
     if isinstance(outcome, Refused):
         raise _refusal(outcome, stored)
-    if isinstance(outcome, Posted):
-        return Receipt(recorded(outcome), replayed=False)
-    assert stored is not None  # noqa: S101 - a replay names what it repeats
     # Our own id means that an earlier attempt of this very call had been committed after all.
-    return Receipt(stored, replayed=stored.id != request.id)
+    done = recorded(outcome) if isinstance(outcome, Posted) else stored
+    assert done is not None  # noqa: S101 - a replay names what it repeats
+    if not dry_run and books.outcomes is not None:
+        books.outcomes.keep(request, done)
+    return Receipt(done, replayed=done.id != request.id)
 
 
 def reversing(

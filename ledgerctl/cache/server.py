@@ -19,6 +19,7 @@ FAILURES_MAX = 3
 """After so many in a row, Redis is left alone for a while."""
 LEAST_REST_S, LONGEST_REST_S = 1.0, 30.0
 """For how long: twice as long each time that it is still gone."""
+_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class Script:
@@ -45,6 +46,9 @@ class Server:
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
+        """BadConfig for what is no address of a Redis."""
+        if not url.startswith(_SCHEMES):
+            raise _not_an_address()
         self.url = url
         self.counts: Counter[tuple[str, str]] = Counter()
         """What Redis was asked for and what came of it: (balances, hit), (outcomes, miss), (..., fallback)."""
@@ -126,7 +130,7 @@ class Server:
             )
             self._instance = _instance(client.info())
         except ValueError:  # its words may hold the password
-            raise BadConfig(detail="redis.url is not a redis://, rediss:// or unix:// address") from None
+            raise _not_an_address() from None
         except (redis.RedisError, OSError) as error:
             raise self._failed(error) from error
         self._client = client
@@ -139,6 +143,10 @@ class Server:
             self._rest_s = LEAST_REST_S if first else min(2 * self._rest_s, LONGEST_REST_S)
             self._rests_until = time.monotonic() + self._rest_s
         return Away(f"{type(error).__name__}: {error}")
+
+
+def _not_an_address() -> BadConfig:
+    return BadConfig(detail="redis.url is not a redis://, rediss:// or unix:// address")
 
 
 def _library() -> ModuleType:

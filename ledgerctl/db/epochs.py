@@ -6,23 +6,22 @@ other names. docs/caching.md tells why each step below is safe; ADR 5 what it re
 
 from __future__ import annotations
 
-import os
 from decimal import Decimal
 from typing import Literal, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg.rows import class_row
 
 from ledgerctl.db.connection import Connection
 
-_SECRET = 32
-"""Bytes of an epoch's secret: as long as what SHA-256 makes of it (RFC 2104)."""
 Purpose = Literal["balances", "outcomes"]
 
 LIVE = "SELECT id, state, instance, secret FROM live_epochs WHERE ledger_id = %s AND purpose = %s"
+# The secret is drawn by the server, so that it stands in no statement that might be logged.
 ARM = """
     INSERT INTO cache_epochs AS e (ledger_id, purpose, id, state, instance, secret)
-    VALUES (%s, 'balances', %s, 'arming', %s, %s)
+    VALUES (%s, 'balances', gen_random_uuid(), 'arming', %s,
+            uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
     ON CONFLICT (ledger_id, purpose) DO UPDATE
     SET id = excluded.id, state = excluded.state, instance = excluded.instance, secret = excluded.secret,
         server_started_at = excluded.server_started_at, written_by = excluded.written_by,
@@ -56,7 +55,8 @@ END = """
 """
 RENEW = """
     INSERT INTO cache_epochs AS e (ledger_id, purpose, id, state, instance, secret)
-    VALUES (%(ledger)s, 'outcomes', %(id)s, 'on', '', %(secret)s)
+    VALUES (%(ledger)s, 'outcomes', gen_random_uuid(), 'on', '',
+            uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
     ON CONFLICT (ledger_id, purpose) DO UPDATE
     SET id = excluded.id, secret = excluded.secret, server_started_at = excluded.server_started_at,
         written_by = excluded.written_by, changed_at = excluded.changed_at
@@ -80,7 +80,7 @@ class Epoch(NamedTuple):
     instance: str
     """The run_id of the one Redis process that its values are in."""
     secret: bytes
-    """Its values are signed with it; nobody who reads Redis only knows it."""
+    """32 bytes of which 244 bits are random: its values are signed with it."""
 
 
 class Writer(NamedTuple):
@@ -118,7 +118,7 @@ def balance(conn: Connection, ledger: int, code: str, writer: int | None) -> Rea
 
 def arm(conn: Connection, ledger: int, instance: str, rest_s: float) -> UUID | None:
     """Announce a new epoch of balances to all who post; None unless there has been none for so long."""
-    row = conn.execute(ARM, [ledger, uuid4(), instance, os.urandom(_SECRET), rest_s]).fetchone()
+    row = conn.execute(ARM, [ledger, instance, rest_s]).fetchone()
     return None if row is None else row[0]
 
 
@@ -144,5 +144,5 @@ def end(conn: Connection, ledger: int, epoch: UUID) -> None:
 
 def outcomes(conn: Connection, ledger: int) -> Epoch | None:
     """The epoch of finished outcomes, begun anew where the last is of another past."""
-    conn.execute(RENEW, {"ledger": ledger, "id": uuid4(), "secret": os.urandom(_SECRET)})
+    conn.execute(RENEW, {"ledger": ledger})
     return live(conn, ledger, "outcomes")

@@ -106,9 +106,8 @@ class Change:
                 ) from error
 
     def _wait(self, epoch: Epoch) -> None:
-        self._books.database.told(
-            f"balances may be read from Redis for {WAIT_S} s more: waiting before telling the outcome"
-        )
+        told = f"Redis did not confirm: waiting {WAIT_S} s, until nobody reads balances from it, to tell the outcome"
+        self._books.database.told(told)
         time.sleep(WAIT_S)
         with suppress(errors.LedgerError), closing(self._books.database.attached()) as other:
             other.transact(epochs.end, self._books.ledger, epoch.id)

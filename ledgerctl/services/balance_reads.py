@@ -89,10 +89,12 @@ class Reader:
         self._ask_again = asked + PERMIT_S
         epoch = self._live()
         if epoch is None or epoch.state != "on":
-            with suppress(
-                Away, errors.LedgerError
-            ):  # not ours to begin one: a role that only reads, a Redis that is gone
+            try:
                 epoch = self._begun(cache, epoch, asked)
+            except errors.BadConfig:
+                raise
+            except (Away, errors.LedgerError):  # a Redis that is gone, a role that only reads
+                epoch = None
         self._permit = _Permit(epoch, asked + PERMIT_S) if epoch is not None and epoch.state == "on" else None
         return self._permit
 

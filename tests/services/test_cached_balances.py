@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,16 +27,6 @@ from tests.redis_servers import Redis
 from tests.services.conftest import Open, transfer
 
 STATE = "SELECT state FROM live_epochs WHERE purpose = 'balances'"
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    directory = Path(tempfile.mkdtemp(prefix="redis-"))
-    made = Redis(directory)
-    made.start()
-    yield made
-    made.stop()
-    shutil.rmtree(directory)
 
 
 @pytest.fixture(autouse=True)

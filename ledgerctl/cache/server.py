@@ -96,11 +96,13 @@ class Server:
             self._client = None
 
     def _asked(self, ask: Callable[[Redis], Any]) -> Any:
-        from redis.exceptions import RedisError
+        from redis.exceptions import RedisError, ResponseError
 
         client = self._connect()
         try:
             answer = ask(client)
+        except ResponseError as error:  # an answer, at once: it is full, or something else stands at the name
+            raise Away(f"{type(error).__name__}: {error}") from error
         except BaseException as error:
             # Also after an interrupt: an answer that is still on its way must not be taken for the next one's.
             self.close()

@@ -442,11 +442,11 @@ BUGS = (
 )  # fmt: skip
 WAITING = {
     22: "a seal by id: there are no seals yet",
-    23: "the cache set before the commit: there is no cache yet",
-    24: "the cache set without a version: there is no cache yet",
-    25: "Redis taken for the truth: there is no Redis yet",
 }
 ELSEWHERE = {
+    23: "the cache set before the commit: tests/faults/test_stale_reads.py",
+    24: "the cache set without a version: tests/faults/test_stale_reads.py",
+    25: "Redis taken for the truth: tests/faults/test_stale_reads.py",
     27: "fsync off: tests/faults/test_power_cuts.py, as the control that must lose",
     30: "an import that resumes by counting lines: tests/faults/test_planted_import.py",
 }

@@ -40,6 +40,16 @@ def test_a_step_that_is_left_out_is_found(fault_server: Server, order: Order, ti
     _found(fault_server, order)
 
 
+@pytest.mark.timeout(180)
+def test_redis_taken_for_the_truth_is_found(fault_server: Server) -> None:
+    plan = Plan(1, seconds=6, death_rate=0.1, order=stale_orders.redis_taken_for_the_truth, faults=("writer killed",))
+
+    violations = stale_reads.run(plan, fault_server).violations
+
+    assert [words for words in violations if not words.startswith("told, and not in the books")] == []
+    assert violations
+
+
 def _found(server: Server, order: Order) -> None:
     """Within a few runs: which of them comes between two others is a matter of moments."""
     for seed in range(_TRIES):

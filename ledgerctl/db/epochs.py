@@ -63,13 +63,12 @@ RENEW = """
     WHERE NOT EXISTS (SELECT FROM live_epochs l
                       WHERE l.ledger_id = %(ledger)s AND l.purpose = 'outcomes' AND l.state = 'on')
 """
-# One snapshot: what the account holds, whether that may be kept, and whether the one who marked it has ended.
+# One snapshot: what the account holds, and whether the transaction that marked it has ended.
 BALANCE = """
-    SELECT a.account AS code, a.type, a.currency, a.exponent, a.balance, a.seq, e.id AS epoch,
+    SELECT account AS code, type, currency, exponent, balance, seq,
            coalesce(pg_visible_in_snapshot(%(writer)s::text::xid8, pg_current_snapshot()), true) AS ended
-    FROM account_balances a
-    LEFT JOIN live_epochs e ON e.ledger_id = a.ledger_id AND e.purpose = 'balances' AND e.state = 'on'
-    WHERE a.ledger_id = %(ledger)s AND a.account = %(code)s
+    FROM account_balances
+    WHERE ledger_id = %(ledger)s AND account = %(code)s
 """
 
 
@@ -91,7 +90,7 @@ class Writer(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A balance on the account's normal side as the database has it, and whether it may be kept, and where."""
+    """A balance on the account's normal side as the database has it."""
 
     code: str
     type: str
@@ -99,8 +98,6 @@ class Read(NamedTuple):
     exponent: int
     balance: Decimal
     seq: int
-    epoch: UUID | None
-    """The one in force in the snapshot that the balance was read in."""
     ended: bool
     """Whether the transaction that was asked about was over in that snapshot."""
 

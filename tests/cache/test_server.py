@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from ledgerctl.cache import Away
 from ledgerctl.cache.server import FAILURES_MAX, Script, Server
 from ledgerctl.errors import BadConfig
+from tests import redis_servers
 from tests.redis_servers import Redis
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
@@ -140,24 +140,11 @@ def test_a_redis_that_refuses_us_is_away(redis: Redis) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_a_redis_with_a_replica_is_not_fit_for_balances(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with Other(redis.url) as primary:
-        client = primary._connect()
-        client.config_set("port", port)
-    replica = Redis(redis.directory / "replica", "--replicaof", f"127.0.0.1 {port}")
-    replica.directory.mkdir()
-    replica.start()
-    try:
-        deadline = time.monotonic() + 60
-        while (found := Server(redis.url, 0.5).instance()).unfit == "" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        behind = Server(replica.url, 0.5).instance()
-    finally:
-        replica.stop()
+def test_a_redis_with_a_replica_is_not_fit_for_balances_nor_is_the_replica(redis: Redis) -> None:
+    with redis_servers.replica(redis) as copy:
+        found = [Server(one.url, 0.5).instance().unfit for one in (redis, copy)]
 
-    assert ("replicas" in found.unfit, "replicas" in behind.unfit) == (True, True)
+    assert ["replicas" in unfit for unfit in found] == [True, True]
 
 
 @pytest.mark.parametrize("url", ["", "http://user:secret@host", "redis://host:port", "/var/run/redis.sock"])

@@ -23,6 +23,7 @@ from ledgerctl.services import balance_changes, balance_reads, import_reversal, 
 from ledgerctl.services.balance_reads import Reader
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_job import Options
+from tests import redis_servers
 from tests.redis_servers import Redis
 from tests.services.conftest import Open, transfer
 
@@ -446,6 +447,41 @@ def test_a_permit_that_ran_out_while_redis_was_asked_is_none(reader: Reader, mon
     read(reader, "alice")
 
     assert server(reader).counts["balances", "hit"] == 0
+
+
+def test_while_an_epoch_closes_nobody_is_told_before_the_wait(reader: Reader, cached: Books, conn: Connection) -> None:
+    """Whoever closed it may have died before he had waited."""
+    told: list[str] = []
+    cached.database.told = told.append
+    conn.execute("UPDATE cache_epochs SET state = 'closing', written_by = pg_current_xact_id()")
+
+    payments.post_one(cached, transfer("alice", "carol", "3"))
+
+    assert (len(told), state(conn)) == (1, "off")
+
+
+def test_who_reads_ends_a_closing_epoch_not_before_the_wait(
+    reader: Reader, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balance_changes, "WAIT_S", 3600)
+    conn.execute("UPDATE cache_epochs SET state = 'closing', written_by = pg_current_xact_id()")
+    for _ in range(3):
+        reader._ask_again = 0.0
+        read(reader, "alice")
+    assert state(conn) == "closing"
+
+    monkeypatch.setattr(balance_changes, "WAIT_S", 0)
+    on(reader)
+    assert state(conn) == "on"
+
+
+def test_no_epoch_begins_in_a_redis_that_may_lose_what_it_confirmed(
+    funded: Books, open_main: Open, redis: Redis, conn: Connection
+) -> None:
+    with redis_servers.replica(redis):
+        reading = Reader(replace(open_main(), cache=Server(redis.url, 0.5)))
+        assert read(reading, "alice") == "100.00"
+    assert conn.execute(STATE).fetchall() == []
 
 
 def test_who_may_only_read_reads_and_begins_no_epoch(

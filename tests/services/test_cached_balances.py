@@ -15,6 +15,7 @@ import pytest
 from ledgerctl import errors
 from ledgerctl.cache.server import Server
 from ledgerctl.core import money
+from ledgerctl.db import epochs
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile
@@ -473,6 +474,23 @@ def test_who_reads_ends_a_closing_epoch_not_before_the_wait(
     monkeypatch.setattr(balance_changes, "WAIT_S", 0)
     on(reader)
     assert state(conn) == "on"
+
+
+def test_an_epoch_in_force_is_neither_followed_nor_ended(reader: Reader, books: Books, conn: Connection) -> None:
+    """By somebody who looked a moment ago, when it was not."""
+    [[before]] = conn.execute("SELECT id FROM live_epochs").fetchall()
+
+    assert books.database.transact(epochs.arm, books.ledger, "another", 0.0) is None
+    books.database.transact(epochs.end, books.ledger, before)
+
+    assert (conn.execute("SELECT id FROM live_epochs").fetchall(), state(conn)) == ([(before,)], "on")
+
+
+def test_an_epoch_that_was_closed_is_not_followed_at_once(reader: Reader, books: Books, conn: Connection) -> None:
+    conn.execute("UPDATE cache_epochs SET state = 'off', changed_at = clock_timestamp()")
+
+    assert books.database.transact(epochs.arm, books.ledger, "another", 60.0) is None
+    assert books.database.transact(epochs.arm, books.ledger, "another", 0.0) is not None
 
 
 def test_no_epoch_begins_in_a_redis_that_may_lose_what_it_confirmed(

@@ -124,9 +124,10 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request], change: C
 
 
 def _repeated(outcomes: Sequence[Outcome], facts: Facts) -> dict[str, Stands]:
-    """Where the accounts of replays stand, which are about to be told of again."""
+    """Where the accounts of replays stand, which are about to be told of again; one may have another code by now."""
     replays = [outcome.request for outcome in outcomes if isinstance(outcome, Replayed)]
-    return {leg.account: facts.standings[leg.account] for request in replays for leg in request.legs}
+    named = {leg.account for request in replays for leg in request.legs}
+    return {code: facts.standings[code] for code in named & facts.standings.keys()}
 
 
 def _line(outcome: Posted | Refused) -> audit.Line:

@@ -33,7 +33,8 @@ from ledgerctl.db.connection import Connection, Database
 
 class Kind(Enum):
     PRIVATE = auto()
-    """BEGIN, settings, the clock: no other session can tell when it ran, nor it what others did."""
+    """BEGIN, settings, the clock with the epoch of balances, which nobody changes here: no other session can tell when
+    it ran, nor it what others did."""
     LOOK = auto()
     """A SELECT without a lock: it waits for nobody, nobody waits for it, and it sees what is committed."""
     LOG = auto()
@@ -44,7 +45,7 @@ class Kind(Enum):
     """COMMIT or ROLLBACK: it ends waits, and shows what was written."""
 
 
-_PRIVATE = re.compile(r"BEGIN|SELECT set_config\(|SELECT clock_timestamp\(\)$")
+_PRIVATE = re.compile(r"BEGIN|SELECT set_config\(|SELECT clock_timestamp\(\)")
 _LOCKING = re.compile(r"\bFOR (NO KEY )?(UPDATE|KEY SHARE|SHARE)\b")
 
 

@@ -131,7 +131,7 @@ class Server:
                 driver_info=None,
             )
             self._instance = _instance(client.info())
-        except ValueError:  # its words may hold the password
+        except (ValueError, TypeError):  # an option that there is not, too; its words may hold the password
             raise _not_an_address() from None
         except (redis.RedisError, OSError) as error:
             raise self._failed(error) from error

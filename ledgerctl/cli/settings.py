@@ -12,7 +12,11 @@ from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.errors import Exit
 
-_HIDDEN = {"database.url": output.masked, "metrics.pushgateway": settings.without_login}
+_HIDDEN = {
+    "database.url": output.masked,
+    "metrics.pushgateway": settings.without_login,
+    "redis.url": settings.without_login,
+}
 
 config = typer.Typer(cls=Group, help="Look at the configuration.")
 

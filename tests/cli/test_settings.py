@@ -118,6 +118,21 @@ def test_a_password_is_masked(in_process: Command, url: str, format_: str) -> No
     assert "***" in out
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("LEDGERCTL_METRICS_PUSHGATEWAY", "http://me:hidden@gateway.example:9091"),
+        ("LEDGERCTL_REDIS_URL", "rediss://:hidden@redis.example:6379/0"),
+        ("LEDGERCTL_REDIS_URL", "redis://redis.example?password=hidden"),
+    ],
+)
+def test_a_login_is_masked(in_process: Command, variable: str, url: str) -> None:
+    out = in_process("config", "show", **{variable: url}).out
+
+    assert "hidden" not in out
+    assert f"{url.split(':', maxsplit=1)[0]}://***@" in out or "?***" in out
+
+
 def test_a_url_without_a_password_is_shown_whole(in_process: Command) -> None:
     for url in ("postgresql://ledger@db.example:5432/books", "host=/run/db user=ledger", "embedded:data"):
         assert url in in_process("config", "show", LEDGERCTL_DATABASE_URL=url).out

@@ -21,20 +21,22 @@ def doctor(
     context: Context,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 6 for a warning, too.")] = False,
 ) -> None:
-    """Examine the configuration, the server and the books; say what is wrong and what mends it.
+    """Examine the configuration, the servers and the books; say what is wrong and what mends it.
 
     Changes nothing and starts nothing. The checks of the books are quick ones: reconcile sees everything.
     """
     from ledgerctl.cli import monitored, surroundings
-    from ledgerctl.services import examining
+    from ledgerctl.services import examining, examining_redis
     from ledgerctl.services.findings import Health
 
     invocation = context.obj
     settings = invocation.configuration.settings
     around = [*surroundings.examine(invocation.configuration), *monitored.examine(invocation.configuration)]
-    examined = examining.run(invocation.database if settings.database.url else None, settings.ledger.name)
+    of_redis, run_id = examining_redis.examine(settings.redis)
+    database = invocation.database if settings.database.url else None
+    examined = examining.run(database, settings.ledger.name, settings.redis, run_id)
 
-    findings = [*around, *examined.findings]
+    findings = [*around, *of_redis, *examined.findings]
     invocation.show([finding._asdict() for finding in findings], COLUMNS)
     if examined.failure is not None:
         raise examined.failure

@@ -25,13 +25,13 @@ ROLE = """
 WRITTEN = (
     "accounts", "imports", "transactions", "transaction_entries", "reconciliations", "reconciliation_checkpoints",
     "reconciliation_digests", "bank_accounts", "bank_statements", "bank_lines", "bank_matches", "bank_match_lines",
-    "bank_match_entries", "audit_logs",
+    "bank_match_entries", "cache_epochs", "audit_logs",
 )  # fmt: skip
 # All that ledger_app may do, but for what creates ledgers and currencies.
 LACKING = """
     SELECT 'SELECT ON ' || name AS lacking
-    FROM unnest(ARRAY['ledgers', 'currencies', 'account_balances', 'account_history', 'transaction_list']
-                || %(written)s::text[]) AS name
+    FROM unnest(ARRAY['ledgers', 'currencies', 'account_balances', 'account_history', 'transaction_list',
+                      'live_epochs'] || %(written)s::text[]) AS name
     WHERE NOT has_table_privilege(name, 'SELECT')
     UNION ALL
     SELECT 'INSERT ON ' || name
@@ -53,7 +53,10 @@ LACKING = """
           UNION ALL
           SELECT 'bank_matches', 'undone_at'
           UNION ALL
-          SELECT unnest(ARRAY['bank_match_lines', 'bank_match_entries']), 'undone') AS columns(relation, name)
+          SELECT unnest(ARRAY['bank_match_lines', 'bank_match_entries']), 'undone'
+          UNION ALL
+          SELECT 'cache_epochs', unnest(ARRAY['id', 'state', 'instance', 'secret', 'server_started_at', 'written_by',
+                                              'changed_at', 'reason'])) AS columns(relation, name)
     WHERE NOT has_column_privilege(relation, name, 'UPDATE')
 """
 
@@ -90,9 +93,9 @@ CONSTRAINTS = (
 UNIQUE = (
     "accounts_code", "accounts_pkey", "audit_logs_pkey", "bank_accounts_pkey", "bank_lines_pkey",
     "bank_match_entries_once", "bank_match_entries_pkey", "bank_match_lines_once", "bank_match_lines_pkey",
-    "bank_matches_pkey", "bank_statements_once", "bank_statements_pkey", "currencies_exponent", "currencies_pkey",
-    "imports_pkey", "ledgers_name", "ledgers_pkey", "transaction_entries_pkey", "transactions_idempotency_key",
-    "transactions_pkey", "transactions_reversed_once",
+    "bank_matches_pkey", "bank_statements_once", "bank_statements_pkey", "cache_epochs_pkey", "currencies_exponent",
+    "currencies_pkey", "imports_pkey", "ledgers_name", "ledgers_pkey", "transaction_entries_pkey",
+    "transactions_idempotency_key", "transactions_pkey", "transactions_reversed_once",
 )  # fmt: skip
 """Without which a balance, a key or a link could be what it must not. A test holds both to the schema."""
 MISSING = """
@@ -176,6 +179,12 @@ IMPORTING = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND starts_with(application_name, 'ledgerctl import ')
 """
+BALANCE_EPOCH = """
+    SELECT state, instance, changed_at, reason,
+           extract(epoch FROM clock_timestamp() - changed_at)::float AS seconds
+    FROM live_epochs
+    WHERE ledger_id = (SELECT id FROM ledgers WHERE name = %s) AND purpose = 'balances'
+"""
 
 
 class Role(NamedTuple):
@@ -217,6 +226,17 @@ class Unfinished(NamedTuple):
     id: int
     file: str
     decided: int
+
+
+class BalanceEpoch(NamedTuple):
+    """Whether balances may be read from Redis: `instance` is the run_id of the one, `reason` why not any more."""
+
+    state: str
+    instance: str
+    changed_at: datetime
+    reason: str | None
+    seconds: float
+    """Since `changed_at`."""
 
 
 def revision(conn: Connection) -> str | None:
@@ -293,3 +313,8 @@ def importing(conn: Connection) -> int:
     """How many imports are at work, whichever their ledger."""
     [[count]] = conn.execute(IMPORTING).fetchall()
     return int(count)
+
+
+def balance_epoch(conn: Connection, ledger: str) -> BalanceEpoch | None:
+    """As it is in force; None where no balances were ever kept in Redis."""
+    return conn.cursor(row_factory=class_row(BalanceEpoch)).execute(BALANCE_EPOCH, [ledger]).fetchone()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from ledgerctl.config import Redis
 from ledgerctl.db import embedded
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.db.embedded_install import failed
@@ -19,6 +20,7 @@ from ledgerctl.errors import (
 )
 from ledgerctl.services import examining_books as books
 from ledgerctl.services import examining_directory as directory
+from ledgerctl.services import examining_redis as redis
 from ledgerctl.services import examining_server as server
 from ledgerctl.services.examining_server import About
 from ledgerctl.services.findings import Finding, Health, Verdict, problem, skipped, warning
@@ -46,6 +48,7 @@ STAGES: tuple[dict[str, Check], ...] = (
         "totals": books.totals,
         "reconciliation": books.reconciliation,
         "imports": books.imports,
+        "balance-cache": redis.balances,
     },
 )
 """In the order in which they are shown. What a stage looks at last, the stages after it cannot do without."""
@@ -60,11 +63,12 @@ class Examination:
     """Why the database could not be asked."""
 
 
-def run(database: Database | None, ledger: str) -> Examination:
-    """Findings are a result, not an error. None for a database that nothing names."""
+def run(database: Database | None, ledger: str, cache: Redis, run_id: str) -> Examination:
+    """Findings are a result, not an error. None for a database that nothing names; `run_id` as of `About`."""
     if database is None:
         return Examination(list(_skipped("no ledger is configured")), NotConfigured())
-    about = About(ledger, database.directory is not None, (database.settings.idle_timeout_ms or 60_000) / 1000)
+    idle_s = (database.settings.idle_timeout_ms or 60_000) / 1000
+    about = About(ledger, database.directory is not None, idle_s, cache, run_id)
     if database.directory is None:
         return _of_database(database.attached(), about)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from ledgerctl.config import Redis
 from ledgerctl.db import server
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.findings import Verdict, ok, problem, skipped, warning
@@ -29,12 +30,15 @@ _BY_SOURCE = {
 
 
 class About(NamedTuple):
-    """What the checks have to know of the configuration."""
+    """What the checks have to know of the configuration, and of Redis."""
 
     ledger: str
     embedded: bool
     idle_s: float
     """So long our own transactions may stand idle."""
+    redis: Redis
+    run_id: str
+    """Of the Redis that answered; empty where none did."""
 
 
 def connection(conn: Connection, _about: About) -> list[Verdict]:

@@ -22,6 +22,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from redis import Redis as Client
 
 import ledgerctl
 from ledgerctl import pushing
@@ -34,12 +35,13 @@ from ledgerctl.services import examining, examining_directory, examining_server
 from ledgerctl.services.accounts import create_ledger
 from tests import gateways
 from tests.conftest import Run, database_at
+from tests.redis_servers import Redis
 
 Command = Callable[..., Run]
 Row = dict[str, str]
 
 AROUND = [
-    "configuration", "settings", "password", "program", "completions", "requests", "pushgateway", "textfile",
+    "configuration", "settings", "password", "program", "completions", "requests", "pushgateway", "textfile", "redis",
 ]  # fmt: skip
 OF_DATABASE = [name for stage in examining.STAGES for name in stage]
 
@@ -324,6 +326,157 @@ def test_metrics_whose_library_does_not_load_are_a_warning(doctor: Doctor, monke
     assert (status, remedy) == ("warning", "pip install --force-reinstall prometheus-client")
     assert "prometheus_client" in found
     assert doctor.one("pushgateway")[0] == "ok"
+
+
+# -- Redis -----------------------------------------------------------------------------------------------------------
+
+
+def tell(redis: Redis, *command: str) -> None:
+    with closing(Client.from_url(redis.url)) as client:
+        client.execute_command(*command)  # type: ignore[no-untyped-call]  # the library's only way to say any command
+
+
+def test_a_redis_that_answers_is_well_and_its_password_not_shown(doctor: Doctor, redis: Redis) -> None:
+    tell(redis, "ACL", "SETUSER", "me", "on", ">hidden", "~ledgerctl:*", "+@all")
+
+    status, found, _ = doctor(LEDGERCTL_REDIS_URL=redis.url.replace("//", "//me:hidden@")).one("redis")
+
+    assert status == "ok"
+    assert re.fullmatch(r"unix://\*\*\*@/\S+ answers in \d+\.\d ms", found)
+    assert "hidden" not in str(doctor.rows) + doctor.err
+
+
+def test_a_redis_that_is_away_or_silent_is_a_warning_and_holds_nobody_up(doctor: Doctor, redis: Redis) -> None:
+    told = {"LEDGERCTL_REDIS_URL": redis.url}
+    redis.pause()
+    started = time.monotonic()
+    assert doctor(**told).one("redis")[0] == "warning"
+    assert time.monotonic() - started < 5
+    redis.kill()
+
+    status, found, remedy = doctor(**told).one("redis")
+
+    assert (status, doctor.code) == ("warning", Exit.DONE)
+    assert found.startswith(f"{redis.url}: ConnectionError: ")
+    assert remedy.endswith("ledgerctl config show --origin")
+    assert doctor("--strict", **told).code == Exit.DIFFERENCES
+
+
+@pytest.mark.parametrize(
+    "url", ["redis:hidden@nowhere", "redis://:hidden@nowhere/?mood=hidden", "redis://:hidden@nowhere:port"]
+)
+def test_a_url_of_redis_that_is_none_is_a_problem_and_not_shown(doctor: Doctor, url: str) -> None:
+    assert doctor(LEDGERCTL_REDIS_URL=url).code == Exit.DIFFERENCES
+    assert doctor.of("problem") == {"redis"}
+    assert "hidden" not in str(doctor.rows) + doctor.err
+
+
+def test_a_library_that_is_lacking_is_a_problem(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    assert doctor().one("redis") == ("ok", "none is configured", "")
+    assert doctor(LEDGERCTL_REDIS_URL="redis://nowhere").one("redis")[::2] == (
+        "problem",
+        "pip install 'ledgerctl[redis]'",
+    )
+    assert doctor.code == Exit.DIFFERENCES
+
+
+def test_a_redis_that_may_lose_what_it_confirmed_is_a_problem(doctor: Doctor, redis: Redis) -> None:
+    tell(redis, "REPLICAOF", "127.0.0.1", "1")
+
+    assert doctor(LEDGERCTL_REDIS_URL=redis.url).code == Exit.DIFFERENCES
+    status, found, _ = doctor.one("redis")
+    assert status == "problem"
+    assert "no balances are kept there: it has replicas, or is one" in found
+
+
+def test_a_redis_that_will_refuse_writes_is_a_warning(doctor: Doctor, redis: Redis) -> None:
+    tell(redis, "CONFIG", "SET", "maxmemory", "64000000")
+
+    status, found, remedy = doctor(LEDGERCTL_REDIS_URL=redis.url).one("redis")
+    assert (status, found.partition(", and ")[2]) == (
+        "warning",
+        "takes nothing more when 64 MB are full (maxmemory-policy noeviction)",
+    )
+
+    tell(redis, *remedy.split(",")[0].split())
+    assert doctor(LEDGERCTL_REDIS_URL=redis.url).one("redis")[0] == "ok"
+
+
+@pytest.fixture
+def kept(posted: Doctor, redis: Redis) -> Doctor:
+    """Where balances are read from Redis."""
+    told = {"LEDGERCTL_REDIS_URL": redis.url, "LEDGERCTL_REDIS_BALANCES": "true"}
+    deadline = time.monotonic() + 30
+    while "kept in this" not in posted(**told).one("balance-cache")[1]:
+        assert time.monotonic() < deadline
+        posted.run("balance", "alice", **told)
+    return posted
+
+
+def test_balances_that_are_kept_here_are_well_and_elsewhere_a_warning(kept: Doctor, redis: Redis) -> None:
+    def told(url: str) -> tuple[str, str, str]:
+        return kept(LEDGERCTL_REDIS_URL=url).one("balance-cache")
+
+    assert told(redis.url)[0] == "ok"
+
+    status, found, _ = told("")
+    assert (status, found) == (
+        "warning",
+        "kept in Redis, and without its url here: whoever posts from here closes that, and waits 1.25 s",
+    )
+
+    redis.kill()
+    status, found, _ = told(redis.url)
+    assert (status, found.rpartition("; ")[2]) == ("skipped", "needs redis")
+
+    redis.start()
+    status, found, _ = told(redis.url)
+    assert (status, found.endswith("in another Redis, or in this one before it was started anew")) == ("warning", True)
+
+
+def test_a_cache_that_was_closed_says_since_when_and_why(kept: Doctor, redis: Redis, conn: Connection) -> None:
+    reads = {"LEDGERCTL_REDIS_URL": redis.url, "LEDGERCTL_REDIS_BALANCES": "true"}
+    conn.execute("UPDATE cache_epochs SET server_started_at = server_started_at - interval '1 hour'")
+    status, found, _ = kept(**reads).one("balance-cache")
+    assert (status, found.endswith("replaced since; the next who posts waits 1.25 s")) == ("warning", True)
+
+    conn.execute(
+        """UPDATE cache_epochs SET server_started_at = pg_postmaster_start_time(), written_by = pg_current_xact_id(),
+                                   state = 'on'"""
+    )
+    kept.run("transfer", "bank", "alice", "1")
+    status, found, remedy = kept(**reads).one("balance-cache")
+    [[closed]] = conn.execute(
+        "SELECT to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM cache_epochs"
+    ).fetchall()
+    assert (status, remedy.startswith("nothing, if that is over")) == ("warning", True)
+    assert found.startswith(f"not kept in Redis: closed {closed}T")
+    assert ": a command without [redis] url posted (ledgerctl transfer " in found
+
+    assert kept(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache") == ("ok", "none are kept in Redis", "")
+    assert kept().one("balance-cache") == ("ok", "none are kept in Redis", "")
+
+
+def test_a_cache_that_is_about_to_be_is_told_and_none_that_ever_was(
+    posted: Doctor, redis: Redis, conn: Connection
+) -> None:
+    assert posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache") == ("ok", "none were ever kept in Redis", "")
+    with closing(Client.from_url(redis.url)) as client:
+        run_id = client.info()["run_id"]
+    conn.execute(
+        """INSERT INTO cache_epochs (ledger_id, purpose, id, state, instance, secret)
+           SELECT id, 'balances', gen_random_uuid(), 'waiting', %s, '' FROM ledgers""",
+        [run_id],
+    )
+
+    status, found, _ = posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache")
+    assert (status, found.partition(", since ")[0]) == ("ok", "about to be kept in this Redis")
+
+    conn.execute("UPDATE cache_epochs SET changed_at = changed_at - interval '61 s', written_by = pg_current_xact_id()")
+    status, found, _ = posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache")
+    assert (status, found.endswith(" waiting for transactions that began before")) == ("warning", True)
 
 
 # -- the server ------------------------------------------------------------------------------------------------------
@@ -662,7 +815,13 @@ def test_a_right_that_is_lacking_is_named(apart: Doctor, conn: Connection, as_ap
     assert apart.one("role") == ("ok", "ledger_app", "")
     assert apart.one("rights")[0] == "ok"
 
-    lacking = ["SELECT ON account_balances", "INSERT ON reconciliation_digests", "UPDATE (balance) ON accounts"]
+    lacking = [
+        "SELECT ON account_balances",
+        "SELECT ON live_epochs",
+        "INSERT ON reconciliation_digests",
+        "UPDATE (balance) ON accounts",
+        "UPDATE (secret) ON cache_epochs",
+    ]
     for right in lacking:
         conn.execute(f"REVOKE {right} FROM ledger_app".encode())
 
@@ -685,7 +844,8 @@ def test_what_may_not_be_asked_is_not_taken_for_well(apart: Doctor, conn: Connec
 def test_who_only_reads_is_told_so_and_may_watch(
     apart: Doctor, conn: Connection, conninfo: str, as_application: str
 ) -> None:
-    for role, hidden in (("ledger_ro", set()), ("ledger_metrics", {"balances", "totals", "posting-times"})):
+    of_accounts = {"balances", "totals", "posting-times", "balance-cache"}
+    for role, hidden in (("ledger_ro", set()), ("ledger_metrics", of_accounts)):
         url = make_conninfo(conninfo, options=f"-c role={role}")
         assert apart(LEDGERCTL_DATABASE_URL=url).code == Exit.DONE
         assert apart.one("rights")[:2] == ("skipped", f"{role} only reads")
@@ -728,7 +888,7 @@ def test_a_ledger_that_is_not_there_is_a_problem(doctor: Doctor) -> None:
     status, _, remedy = doctor.one("ledger")
     assert status == "problem"
     assert remedy.endswith("ledgerctl ledger create nosuch")
-    assert doctor.of("skipped") == {"posting-times", "balances", "totals", "reconciliation", "imports"}
+    assert doctor.of("skipped") == {"posting-times", "balances", "totals", "reconciliation", "imports", "balance-cache"}
 
 
 # -- what the books say ----------------------------------------------------------------------------------------------

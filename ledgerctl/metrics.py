@@ -35,6 +35,9 @@ RETRIES = Metric("ledgerctl_job_retries", "Transactions that the last run had to
 LOCK_WAIT = Metric(
     "ledgerctl_job_lock_wait_seconds", "How long the last run waited for accounts that others had locked.", "seconds"
 )
+CACHE_REQUESTS = Metric(
+    "ledgerctl_job_cache_requests", "What came of that which the last run asked of Redis.", labels=("use", "result")
+)
 FINDINGS = Metric("ledgerctl_reconcile_findings", "What the last reconciliation that came to an end found wrong.")
 OPEN_ITEMS = Metric("ledgerctl_reconcile_open_items", "Items that the last reconciliation left without a match.")
 OLDEST_OPEN_ITEM = Metric(
@@ -53,6 +56,7 @@ OF_RUNS = (
     OUTCOMES,
     RETRIES,
     LOCK_WAIT,
+    CACHE_REQUESTS,
     FINDINGS,
     OPEN_ITEMS,
     OLDEST_OPEN_ITEM,
@@ -107,6 +111,13 @@ IN_DOUBT = Metric(
     "ledgerctl_requests_in_doubt", "Requests of this machine and user that were cut short: ledgerctl resolve."
 )
 DATABASE_UP = Metric("ledgerctl_database_up", "1 if the books could be read for this scrape, else 0.")
+REDIS_UP = Metric("ledgerctl_redis_up", "1 if Redis answered for this scrape, else 0; only where one is configured.")
+REDIS_RESTING = Metric("ledgerctl_redis_resting", "1 while Redis is left alone: it failed several times in a row.")
+BALANCE_CACHE = Metric(
+    "ledgerctl_balance_cache",
+    "1 for the state that the balances in Redis are in, 0 for the others.",
+    labels=("ledger", "state"),
+)
 READ_DURATION = Metric("ledgerctl_read_duration_seconds", "How long reading the books took, the last time.", "seconds")
 BUILD = Metric("ledgerctl_build", "Which program this is.", labels=("version", "schema"), kind="info")
 OF_BOOKS = (
@@ -123,6 +134,9 @@ OF_BOOKS = (
     LONGEST_LOCK_WAIT,
     IN_DOUBT,
     DATABASE_UP,
+    REDIS_UP,
+    REDIS_RESTING,
+    BALANCE_CACHE,
     READ_DURATION,
     BUILD,
 )

@@ -50,6 +50,8 @@ class JobResult:
     """Requests by what became of them: posted, replayed, refused."""
     retries: int | None = None
     lock_wait_s: float | None = None
+    cache_requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """What was asked of Redis, by use and what came of it: (balances, hit), (outcomes, miss)."""
     findings: int | None = None
     open_items: int | None = None
     oldest_open_age_s: float | None = None
@@ -130,8 +132,11 @@ def _samples(result: JobResult) -> Samples:
         metrics.OLDEST_OPEN_ITEM: result.oldest_open_age_s,
         metrics.OLDEST_STATEMENT: result.oldest_statement_at_s,
     }
-    samples = {(metric, ()): float(value) for metric, value in found.items() if value is not None}
-    return samples | {(metrics.OUTCOMES, (outcome,)): float(count) for outcome, count in result.outcomes.items()}
+    return {
+        **{(metric, ()): float(value) for metric, value in found.items() if value is not None},
+        **{(metrics.OUTCOMES, (outcome,)): float(count) for outcome, count in result.outcomes.items()},
+        **{(metrics.CACHE_REQUESTS, asked): float(count) for asked, count in result.cache_requests.items()},
+    }
 
 
 # -- the Pushgateway -------------------------------------------------------------------------------------------------
@@ -207,13 +212,15 @@ def _write(result: JobResult, textfile: Path) -> None:
     """Whole or not at all, and readable for everybody. Labelled, since all files of a machine are read as one."""
     labels = {"job": result.job, "ledger": result.ledger}
     with _locked(textfile.parent):
-        samples = {**_former(textfile, labels), **_samples(result)}
+        samples = _samples(result)
+        told = {metric for metric, _ in samples}  # with all its labels, as at a gateway
+        former = {place: value for place, value in _former(textfile, labels).items() if place[0] not in told}
         descriptor, name = mkstemp(prefix=f".{textfile.name}.", dir=textfile.parent)  # no name that is scraped
         part = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as out:
                 os.fchmod(out.fileno(), 0o644)
-                out.write(generate_latest(registry(Values(samples, labels))))
+                out.write(generate_latest(registry(Values({**former, **samples}, labels))))
             part.replace(textfile)
         finally:
             part.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ import pytest
 
 from ledgerctl import config, metrics
 from ledgerctl.core.model import Kind, Status
+from ledgerctl.db import gauges
 from ledgerctl.errors import Exit
 from tests.test_docs import COMMANDS, parse
 
@@ -333,6 +334,9 @@ CLOSED = {
     "kind": set[str](Kind),
     "status": set[str](Status),
     "outcome": {"posted", "replayed", "refused"},
+    "state": set(gauges.STATES),
+    "use": {"balances", "outcomes", "limits"},
+    "result": {"hit", "miss", "mismatch", "fallback", "allowed", "refused", "closed"},
     "ledger": {"main"},
 }
 """Values of labels, where the program has a list of them."""

@@ -20,4 +20,5 @@ def test_every_metric_is_declared_once_with_its_help_and_its_unit_in_its_name() 
 def test_no_label_tells_of_somebody() -> None:
     labels = {label for one in metrics.DECLARED for label in one.labels}
 
-    assert labels == {"ledger", "kind", "outcome", "currency", "reason", "status", "version", "schema"}
+    of_books = {"ledger", "kind", "outcome", "currency", "reason", "status", "version", "schema"}
+    assert labels == of_books | {"state", "use", "result"}

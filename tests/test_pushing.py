@@ -33,7 +33,13 @@ DIFFERENT = JobResult("ledgerctl_reconcile", "main", 3_000_000.0, 3_000_001.0, 6
 MATCHED = replace(
     CLEAN, job="ledgerctl_reconcile_statement", open_items=3, oldest_open_age_s=86_400.0, oldest_statement_at_s=3_600.0
 )
-ALL = replace(MATCHED, outcomes={"posted": 7, "refused": 1}, retries=2, lock_wait_s=0.5)
+ALL = replace(
+    MATCHED,
+    outcomes={"posted": 7, "refused": 1},
+    retries=2,
+    lock_wait_s=0.5,
+    cache_requests={("balances", "hit"): 5, ("outcomes", "miss"): 1},
+)
 
 
 # -- the metrics -----------------------------------------------------------------------------------------------------
@@ -47,6 +53,9 @@ def test_every_declared_metric_is_left_and_no_other(tmp_path: Path) -> None:
     text = file.read_text()
     assert set(re.findall(r"(?m)^(\w+)\{", text)) == {one.name for one in metrics.OF_RUNS}
     assert 'ledgerctl_job_outcomes{job="ledgerctl_reconcile_statement",ledger="main",outcome="posted"} 7.0' in text
+    assert re.findall(r'cache_requests\{.*?,result="(\w+)",use="(\w+)"\} (\S+)', text) == [
+        ("hit", "balances", "5.0"), ("miss", "outcomes", "1.0"),
+    ]  # fmt: skip
 
 
 def test_what_is_left_is_good_style_for_promtool(tmp_path: Path) -> None:
@@ -285,6 +294,17 @@ def test_a_failure_after_a_success_leaves_the_success_in_the_file(tmp_path: Path
     found = gateways.samples(file.read_text())
     assert (found[RUN], found[SUCCESS], found[CODE]) == ((LABELS, 2_000_001.0), (LABELS, 1_000_002.0), (LABELS, 69))
     assert found[FINDINGS] == (LABELS, 0)
+
+
+def test_of_a_metric_that_a_run_tells_nothing_of_the_run_before_stays(tmp_path: Path) -> None:
+    """As at a gateway: the outcomes of two runs are not those of the last one."""
+    file = tmp_path / "job.prom"
+    report(replace(CLEAN, outcomes={"posted": 1}, cache_requests={("balances", "hit"): 5}), "", file)
+    report(replace(FAILED, outcomes={"refused": 2}, cache_requests={("balances", "fallback"): 1}), "", file)
+
+    text = file.read_text()
+    assert re.findall(r'outcome="(\w+)"', text) == ["refused"]
+    assert re.findall(r'result="(\w+)"', text) == ["fallback"]
 
 
 def test_the_success_of_another_job_is_not_taken_over(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def _problems(job: str, places: _Places, exit_code: int, told: Told, invocation:
     from ledgerctl import pushing
 
     opened = "database" in vars(invocation)
+    cache = invocation.books.cache if "books" in vars(invocation) else None
     result = pushing.JobResult(
         job,
         places.ledger,
@@ -165,6 +166,7 @@ def _problems(job: str, places: _Places, exit_code: int, told: Told, invocation:
         outcomes=invocation.outcomes,
         retries=invocation.database.retries if opened else None,
         lock_wait_s=sum(wait.waited_s for wait in invocation.lock_waits) if opened else None,
+        cache_requests=cache.counts if cache is not None else {},
         findings=told.findings,
         open_items=told.open_items,
         oldest_open_age_s=told.oldest_open_age_s,

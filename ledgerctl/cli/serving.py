@@ -35,14 +35,18 @@ def serve_metrics(
 ) -> None:
     """Serve /metrics for Prometheus, /health and /ready, until SIGTERM or Ctrl-C.
 
-    Reads every ledger of the database, and changes nothing. A database that goes away may come back.
+    Reads every ledger of the database, and changes nothing. A database that goes away may come back, and Redis too.
     """
     from ledgerctl.services.observing import Observatory
+    from ledgerctl.services.observing_redis import Watch
     from ledgerctl.serving import Server, application
 
     invocation = context.obj
     host, port = _address(listen)
-    observatory = Observatory(_database(invocation, STATEMENT_MS), lambda: _in_doubt(invocation), invocation.note)
+    redis = invocation.configuration.settings.redis
+    watch = Watch(redis) if redis.url else None
+    database = _database(invocation, STATEMENT_MS)
+    observatory = Observatory(database, lambda: _in_doubt(invocation), invocation.note, watch)
     stopped = _told_to_stop()
     heard = (lambda line: invocation.note(output.plain(line))) if invocation.verbose else _unheard
     server = Server(host, port, application(observatory.samples, observatory.trouble), heard)

@@ -67,6 +67,13 @@ LEDGERS = f"""
     FROM ledgers l
     ORDER BY l.name
 """  # noqa: S608 - of our own words only
+BALANCE_EPOCHS = """
+    SELECT l.name AS ledger, e.state
+    FROM live_epochs e
+    JOIN ledgers l ON l.id = e.ledger_id
+    WHERE e.purpose = 'balances'
+"""
+STATES = ("off", "arming", "waiting", "on", "closing")
 # Of a lock on another's transaction pg_locks does not say in which database it is.
 SERVER = """
     SELECT pg_database_size(current_database()) AS size_bytes, count(DISTINCT w.pid) AS waiting,
@@ -131,6 +138,13 @@ class Ledger(NamedTuple):
     findings: int | None
 
 
+class BalanceEpoch(NamedTuple):
+    """Of a ledger whose balances were ever kept in Redis: one of STATES."""
+
+    ledger: str
+    state: str
+
+
 class Server(NamedTuple):
     size_bytes: int
     waiting: int
@@ -165,6 +179,10 @@ def accounts(conn: Connection) -> Sequence[Accounts]:
 
 def ledgers(conn: Connection) -> Sequence[Ledger]:
     return conn.cursor(row_factory=class_row(Ledger)).execute(LEDGERS).fetchall()
+
+
+def balance_epochs(conn: Connection) -> Sequence[BalanceEpoch]:
+    return conn.cursor(row_factory=class_row(BalanceEpoch)).execute(BALANCE_EPOCHS).fetchall()
 
 
 def server(conn: Connection) -> Server:

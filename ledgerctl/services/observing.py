@@ -14,6 +14,7 @@ from ledgerctl.db.connection import Connection, Database
 from ledgerctl.errors import LedgerError
 from ledgerctl.metrics import Samples
 from ledgerctl.services.following import Following, News
+from ledgerctl.services.observing_redis import Watch
 
 CACHE_S = 3.0
 """However many scrape, and however often, the database is asked no more than once in so many seconds."""
@@ -22,6 +23,7 @@ CACHE_S = 3.0
 class _Reading(NamedTuple):
     news: News
     ledgers: Sequence[gauges.Ledger]
+    balance_epochs: Sequence[gauges.BalanceEpoch]
     server: gauges.Server
 
 
@@ -29,12 +31,14 @@ class _Reading(NamedTuple):
 class Observatory:
     """For any number of threads. A database that goes away and comes back is read again, without a restart.
 
-    `in_doubt` says how many requests of this machine were cut short; `told` hears when the books cannot be read.
+    `in_doubt` says how many requests of this machine were cut short; `told` hears when the books cannot be read;
+    `redis` is there where one is configured.
     """
 
     database: Database
     in_doubt: Callable[[], int]
     told: Callable[[str], None]
+    redis: Watch | None = None
     _following: Following = field(default_factory=Following)
     _lock: Lock = field(default_factory=Lock)
     _kept: Samples = field(default_factory=dict)
@@ -44,6 +48,8 @@ class Observatory:
     def begin(self, patient: Database) -> None:
         """The first look, which counts the accounts: it may take as long as this connection lets it."""
         with self._lock:
+            if self.redis is not None:
+                self.redis.begin()
             self._keep(self._look(patient))
 
     def samples(self) -> Samples:
@@ -54,23 +60,24 @@ class Observatory:
             return self._kept
 
     def trouble(self) -> str:
-        """Why nothing can be served from the books now; empty when they are there, with the schema of this program."""
+        """What is not as it is meant to be: the books, the schema of this program, Redis. Empty when all is there."""
         with self._lock:
             try:
                 self.database.look(_require_schema)
             except LedgerError as error:
                 return str(error)
-            return ""
+            return "" if self.redis is None else self.redis.trouble()
 
     def _keep(self, samples: Samples) -> None:
         self._kept, self._kept_until = samples, time.monotonic() + CACHE_S
 
     def _look(self, database: Database) -> Samples:
-        started = time.perf_counter()
         here: Samples = {
             (metrics.IN_DOUBT, ()): self.in_doubt(),
             (metrics.BUILD, (__version__, migrate.HEAD)): 1,
+            **({} if self.redis is None else self.redis.samples()),
         }
+        started = time.perf_counter()
         try:
             reading = database.look(self._read)
         except LedgerError as error:
@@ -83,6 +90,7 @@ class Observatory:
             **self._following.totals,
             **self._following.accounts,
             **_of_ledgers(reading.ledgers),
+            **_of_balances(reading.balance_epochs),
             **_of_server(reading.server),
             **here,
             (metrics.DATABASE_UP, ()): 1,
@@ -91,7 +99,8 @@ class Observatory:
 
     def _read(self, conn: Connection) -> _Reading:
         _require_schema(conn)
-        return _Reading(self._following.read(conn), gauges.ledgers(conn), gauges.server(conn))
+        news, ledgers = self._following.read(conn), gauges.ledgers(conn)
+        return _Reading(news, ledgers, gauges.balance_epochs(conn), gauges.server(conn))
 
     def _say(self, problem: str) -> None:
         """When it changes, not at every scrape."""
@@ -116,6 +125,12 @@ def _of_ledgers(ledgers: Sequence[gauges.Ledger]) -> Samples:
         )
     ]
     return {place: value for place, value in found if value is not None}
+
+
+def _of_balances(epochs: Sequence[gauges.BalanceEpoch]) -> Samples:
+    return {
+        (metrics.BALANCE_CACHE, (ledger, state)): state == found for ledger, found in epochs for state in gauges.STATES
+    }
 
 
 def _of_server(server: gauges.Server) -> Samples:

@@ -11,7 +11,8 @@ from ledgerctl.db.schema import CLOCK, EXACT_TEXT, SERVER_START, WRITER, XID8
 revision = "0008"
 down_revision = "0007"
 
-# Every posting looks here: roles that were given their rights before must not have to be given them again first.
+# Every posting looks here, and every scrape: roles that were given their rights before must not have to be given them
+# again first.
 _RIGHTS = """
     DO $$
     BEGIN
@@ -19,6 +20,10 @@ _RIGHTS = """
            AND has_table_privilege('ledger_app', 'transactions', 'INSERT') THEN
             GRANT SELECT, INSERT, UPDATE ON cache_epochs TO ledger_app;
             GRANT SELECT ON live_epochs TO ledger_app;
+        END IF;
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_metrics')
+           AND has_table_privilege('ledger_metrics', 'imports', 'SELECT') THEN
+            GRANT SELECT (ledger_id, purpose, state, changed_at) ON live_epochs TO ledger_metrics;
         END IF;
     END $$
 """

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from ledgerctl.errors import Exit
 from tests.conftest import Run
+from tests.redis_servers import Redis
 
 Command = Callable[..., Run]
 
@@ -84,6 +87,54 @@ def test_without_a_database_it_lives_and_is_not_ready(directory: Path) -> None:
 
     assert "ledgerctl_database_up 0.0" in body
     assert "canary" not in body
+
+
+def test_with_redis_it_is_ready_while_redis_answers_and_serves_the_books_anyway(
+    surroundings: dict[str, str], directory: Path, redis: Redis
+) -> None:
+    with serving({**surroundings, "LEDGERCTL_REDIS_URL": redis.url}, directory) as (_, url):
+        until(f"{url}/metrics", "ledgerctl_redis_up 1.0")
+        until(f"{url}/ready", "ok")
+        redis.pause()
+        code, why = asked(f"{url}/ready")
+        assert (code, why.startswith("Redis ")) == (503, True)
+        redis.kill()
+        until(f"{url}/ready", "Redis cannot be reached: ConnectionError: ")
+        until(f"{url}/metrics", "ledgerctl_redis_up 0.0")
+        assert "ledgerctl_database_up 1.0" in asked(f"{url}/metrics")[1]
+        assert asked(f"{url}/health") == (200, "ok\n")
+        redis.start()
+        until(f"{url}/ready", "ok")
+
+
+def test_without_redis_nothing_is_told_of_it(surroundings: dict[str, str], directory: Path) -> None:
+    with serving(surroundings, directory) as (_, url):
+        assert asked(f"{url}/ready") == (200, "ok\n")
+        assert "redis" not in asked(f"{url}/metrics")[1]
+
+
+def test_an_address_of_redis_that_is_none_is_a_wrong_configuration(process: Command) -> None:
+    done = process("serve-metrics", env={"LEDGERCTL_REDIS_URL": "redis:hidden@nowhere"})
+
+    assert done.code == Exit.BAD_CONFIG
+    assert "hidden" not in done.err
+
+
+def until(url: str, words: str) -> None:
+    """It says so, sooner or later: metrics are kept for three seconds, and a busy machine may be late."""
+    deadline = time.monotonic() + 30
+    while words not in asked(url)[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def asked(url: str) -> tuple[int, str]:
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import pytest
 
 from tests import gateways
 from tests.conftest import Run
+from tests.redis_servers import Redis
 
 Command = Callable[..., Run]
 
@@ -312,6 +313,30 @@ def test_commands_tell_how_they_ended_if_the_configuration_says_so(
     funded("balance", **{**told, "LEDGERCTL_METRICS_COMMANDS": "all"})
 
     assert groups(gateway) == ["ledgerctl_balance"]
+
+
+def test_commands_tell_what_they_asked_of_redis_and_what_came_of_it(
+    funded: Command, gateway: gateways.Recorder, redis: Redis
+) -> None:
+    told = {
+        "LEDGERCTL_METRICS_PUSHGATEWAY": gateway.url,
+        "LEDGERCTL_METRICS_COMMANDS": "all",
+        "LEDGERCTL_REDIS_URL": redis.url,
+        "LEDGERCTL_REDIS_BALANCES": "true",
+    }
+
+    def asked(*command: str) -> list[tuple[str, str, str]]:
+        gateway.sent.clear()
+        assert funded(*command, **told).code == 0
+        return re.findall(r'job_cache_requests\{result="(\w+)",use="(\w+)"\} (\S+)', gateway.sent[0].body)
+
+    deadline = time.monotonic() + 30
+    while not (first := asked("balance", "alice")):  # not while a transaction of before is open
+        assert time.monotonic() < deadline
+    assert [first, asked("balance", "alice")] == [[("miss", "balances", "1.0")], [("hit", "balances", "1.0")]]
+    assert asked("history", "alice") == []
+    redis.kill()
+    assert asked("balance", "alice") == [("fallback", "balances", "1.0")]
 
 
 def test_a_gateway_that_is_dead_fails_no_command(funded: Command) -> None:

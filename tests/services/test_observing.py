@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from io import BytesIO
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 
-from ledgerctl import errors, metrics
+from ledgerctl import config, errors, metrics
+from ledgerctl.cache import server
+from ledgerctl.cache.server import Server
 from ledgerctl.core.model import Kind, Leg, Side
 from ledgerctl.core.requesting import request
-from ledgerctl.db import gauges
+from ledgerctl.db import gauges, migrate
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile
 from ledgerctl.ids import uuid7
-from ledgerctl.metrics import Metric
-from ledgerctl.services import accounts, import_reversal, importing, observing, payments, reconciling, setup
+from ledgerctl.metrics import Metric, Samples
+from ledgerctl.services import (
+    accounts,
+    import_reversal,
+    importing,
+    observing,
+    observing_redis,
+    payments,
+    reconciling,
+    setup,
+)
+from ledgerctl.services.balance_reads import Reader
 from ledgerctl.services.books import Books
 from ledgerctl.services.import_job import Options
 from ledgerctl.services.observing import Observatory
+from ledgerctl.services.observing_redis import Watch
 from tests.conftest import database_at
+from tests.redis_servers import Redis
 from tests.services.conftest import new, transfer
 
 Look = Callable[..., float]
@@ -266,3 +287,148 @@ def test_the_role_for_metrics_may_ask_all_of_it(funded: Books, conninfo: str) ->
 
     assert observatory.samples()[metrics.DATABASE_UP, ()] == 1
     observatory.database.close()
+
+
+def test_the_role_for_metrics_may_ask_before_it_is_given_its_rights_again(
+    books: Books, conninfo: str, conn: Connection
+) -> None:
+    """After an upgrade, it had them before."""
+    setup.create_roles(books.database)
+    conn.execute("DROP VIEW live_epochs; DROP TABLE cache_epochs; UPDATE alembic_version SET version_num = '0007'")
+    migrate.upgrade(conninfo)
+    observatory = Observatory(database_at(f"{conninfo} options='-c role=ledger_metrics'"), lambda: 0, print)
+
+    assert observatory.samples()[metrics.DATABASE_UP, ()] == 1
+    observatory.database.close()
+
+
+# -- Redis -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watch(observatory: Observatory, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """With time enough for a machine that is busy."""
+    monkeypatch.setattr(observing_redis, "WAIT_S", 5.0)
+    observatory.redis = Watch(config.Redis(url=redis.url, timeout_ms=5000))
+    return observatory.redis
+
+
+def up_and_resting(observatory: Observatory) -> tuple[float, float]:
+    samples = observatory.samples()
+    return samples[metrics.REDIS_UP, ()], samples[metrics.REDIS_RESTING, ()]
+
+
+def test_redis_is_told_of_where_one_is_configured_only(observatory: Observatory) -> None:
+    found = {metric for metric, _ in observatory.samples()}
+
+    assert found & {metrics.REDIS_UP, metrics.REDIS_RESTING} == set()
+    assert observatory.trouble() == ""
+
+
+def test_a_redis_that_goes_away_is_down_then_left_alone_and_up_when_it_is_back(
+    observatory: Observatory, watch: Watch, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: now))
+    assert up_and_resting(observatory) == (1, 0)
+    redis.kill()
+    redis.start()
+    assert up_and_resting(observatory) == (1, 0)  # nobody was without it
+    redis.kill()
+    assert [up_and_resting(observatory) for _ in range(2)] == [(0, 0)] * 2
+    redis.start()
+    assert up_and_resting(observatory) == (1, 0)
+    redis.kill()
+    assert [up_and_resting(observatory) for _ in range(3)] == [(0, 0), (0, 0), (0, 1)]
+    redis.start()
+    assert up_and_resting(observatory) == (0, 1)  # it is not asked
+    assert observatory.trouble().startswith("Redis cannot be reached: ")
+    now += server.LEAST_REST_S
+    assert up_and_resting(observatory) == (1, 0)
+    assert observatory.trouble() == ""
+
+
+@pytest.mark.parametrize("timeout_ms", [100, 60_000])
+def test_a_redis_that_is_silent_holds_no_scrape_up(observatory: Observatory, redis: Redis, timeout_ms: int) -> None:
+    observatory.redis = Watch(config.Redis(url=redis.url, timeout_ms=timeout_ms))
+    redis.pause()
+    started = time.monotonic()
+    samples = observatory.samples()
+
+    assert time.monotonic() - started < 1
+    assert (samples[metrics.REDIS_UP, ()], samples[metrics.DATABASE_UP, ()]) == (0, 1)
+    assert observatory.trouble().startswith("Redis ")
+
+
+def test_how_long_the_books_took_says_nothing_of_redis(
+    observatory: Observatory, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow() -> Samples:
+        time.sleep(1)
+        return {}
+
+    monkeypatch.setattr(watch, "samples", slow)
+
+    assert observatory.samples()[metrics.READ_DURATION, ()] < 1
+
+
+def test_a_name_that_is_being_looked_up_for_ever_holds_nothing_up_and_is_looked_up_once(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, asked = Event(), []
+
+    def resolve(*name: object, **_kwargs: object) -> list[object]:
+        asked.append(name)
+        found.wait(30)
+        raise OSError("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    observatory.redis = Watch(config.Redis(url="redis://nowhere.example"))
+    started = time.monotonic()
+    told = [up_and_resting(observatory) for _ in range(3)]
+    took_s = time.monotonic() - started
+    found.set()
+
+    assert (told, len(asked)) == ([(0, 0)] * 3, 1)
+    assert 0.3 <= took_s < 1.5
+
+
+def test_redis_without_its_library_is_said_and_the_books_are_watched(
+    observatory: Observatory, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    assert up_and_resting(observatory) == (0, 0)
+    assert observatory.samples()[metrics.DATABASE_UP, ()] == 1
+    assert "[redis] url needs the redis library" in observatory.trouble()
+
+
+def test_the_state_of_the_balances_in_redis_is_told_once_there_were_any(
+    funded: Books, observatory: Observatory, redis: Redis, conn: Connection
+) -> None:
+    def states() -> dict[str, float]:
+        return {
+            labels[1]: value
+            for (metric, labels), value in observatory.samples().items()
+            if metric is metrics.BALANCE_CACHE and labels[0] == "main"
+        }
+
+    assert states() == {}
+    cache = Server(redis.url, 1)
+    deadline = time.monotonic() + 30
+    while not states().get("on"):
+        assert time.monotonic() < deadline
+        Reader(replace(funded, cache=cache)).balance("alice")
+    assert states() == {"off": 0, "arming": 0, "waiting": 0, "on": 1, "closing": 0}
+    conn.execute("UPDATE cache_epochs SET server_started_at = server_started_at - interval '1 hour'")
+    assert states() == {"off": 0, "arming": 0, "waiting": 0, "on": 0, "closing": 1}
+    payments.post_one(funded, transfer("alice", "bob", "1"))
+    assert states()["off"] == 1
+    cache.close()
+
+
+def test_the_states_that_are_told_are_those_of_the_schema(conn: Connection) -> None:
+    asked = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'cache_epochs_state'"
+    [[definition]] = conn.execute(asked).fetchall()
+
+    assert re.findall(r"'(\w+)'", definition) == list(gauges.STATES)

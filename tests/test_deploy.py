@@ -531,8 +531,8 @@ def test_the_last_stage_takes_the_wheel_and_nothing_else() -> None:
     assert {word for word, _ in LAST} == {"FROM", "RUN", "ENV", "USER", "WORKDIR", "ENTRYPOINT", "CMD"}
     assert re.findall(r"--mount=(\S+)", run) == ["type=bind,from=build,source=/dist,target=/dist"]
     assert built == "python -m hatchling build -t wheel -d /dist"
-    assert re.findall(r'pip install .*?"(.*?)"', run) == ["$(ls /dist/*.whl)[bank]"]
-    assert "bank" in PROJECT["project"]["optional-dependencies"]
+    assert re.findall(r'pip install .*?"(.*?)"', run) == ["$(ls /dist/*.whl)[bank,redis]"]
+    assert {"bank", "redis"} <= PROJECT["project"]["optional-dependencies"].keys()
 
 
 def test_the_image_runs_as_a_user_of_a_number_that_is_not_root() -> None:

@@ -117,19 +117,21 @@ class Server:
             return self._client
         redis = _library()
         from redis.backoff import NoBackoff
+        from redis.connection import ConnectionPool, parse_url
         from redis.retry import Retry
 
+        # One connection and no second try: the client would connect again unseen, perhaps to another process. Ours come
+        # after those of the address, which may not wait longer, either.
+        ours = {
+            "socket_timeout": self._timeout_s,
+            "socket_connect_timeout": self._timeout_s,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "driver_info": None,
+        }
         try:
-            # One connection and no second try: the client would connect again unseen, perhaps to another process.
-            client: Redis = redis.Redis.from_url(
-                self.url,
-                single_connection_client=True,
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                driver_info=None,
-            )
+            pool = ConnectionPool(**{**parse_url(self.url), **ours})  # type: ignore[no-untyped-call]  # the library's
+            client: Redis = redis.Redis(connection_pool=pool, single_connection_client=True)
             self._instance = _instance(client.info())
         except (ValueError, TypeError):  # an option that there is not, too; its words may hold the password
             raise _not_an_address() from None

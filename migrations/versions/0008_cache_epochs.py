@@ -21,6 +21,10 @@ _RIGHTS = """
             GRANT SELECT, INSERT, UPDATE ON cache_epochs TO ledger_app;
             GRANT SELECT ON live_epochs TO ledger_app;
         END IF;
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_ro')
+           AND has_table_privilege('ledger_ro', 'transactions', 'SELECT') THEN
+            GRANT SELECT ON cache_epochs, live_epochs TO ledger_ro;
+        END IF;
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_metrics')
            AND has_table_privilege('ledger_metrics', 'imports', 'SELECT') THEN
             GRANT SELECT (ledger_id, purpose, state, changed_at) ON live_epochs TO ledger_metrics;

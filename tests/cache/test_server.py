@@ -132,6 +132,17 @@ def test_somebody_who_accepts_and_says_nothing_costs_the_timeout_only() -> None:
     assert not asking.is_alive()
 
 
+def test_no_option_of_the_address_makes_anybody_wait_longer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        server = Server(f"redis://127.0.0.1:{port}?socket_timeout=3600&retry_on_timeout=true", 0.05)
+        asking = threading.Thread(target=pytest.raises, args=(Away, server.get, "key"))
+        asking.start()
+        asking.join(20)
+
+    assert not asking.is_alive()
+
+
 def test_a_redis_that_refuses_us_is_away(redis: Redis) -> None:
     with Other(redis.url) as other:
         other._connect().config_set("requirepass", "secret")

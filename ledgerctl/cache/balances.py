@@ -45,21 +45,25 @@ MARK = Script("""
     for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', ARGV[2]) end
     return #KEYS
 """)
-# Whoever marked the account after us knows more than we do. Without our mark, which may have been lost, what stands
-# here may be older than ours, or about to be: nothing is put in its place, since ours may be old by now, too.
+# Another's mark is that of who has the account now; or it came late, of one who has long been undone, and whoever read
+# it before our commit is about to replace it by what was true until then. So it stays a mark and becomes another one.
+# Without any mark - ours may have been lost - what stands here may be older than ours, or about to be: nothing is put
+# in its place, since ours may be old by now, too.
 SETTLE = Script("""
     local function seq(held) return tonumber(string.match(held, '^v(%d+):')) end
+    local function mark(held) return string.match(held, '^m[^:]*') end
     for i, key in ipairs(KEYS) do
-        local held, ours = redis.call('GET', key), ARGV[i + 2]
-        if held == ARGV[1] then
+        local held, ours = redis.call('GET', key), ARGV[i + 3]
+        if held and mark(held) == ARGV[1] then
             redis.call('SET', key, ours, 'EX', ARGV[2])
-        elseif held and string.sub(held, 1, 1) ~= 'm' and (seq(held) or -1) < seq(ours) then
+        elseif held and mark(held) then
+            redis.call('SET', key, mark(held) .. ':' .. ARGV[1], 'EX', ARGV[3])
+        elseif held and (seq(held) or -1) < seq(ours) then
             redis.call('DEL', key)
         end
     end
     return #KEYS
 """)
-
 Item = TypeVar("Item")
 
 
@@ -118,7 +122,7 @@ class Balances:
         for some in _chunks(balances):
             names = [self._name(balance.code) for balance in some]
             values = [self._value(name, balance) for name, balance in zip(names, some, strict=True)]
-            self._server.run(SETTLE, names, [mark, VALUE_S, *values])
+            self._server.run(SETTLE, names, [mark, VALUE_S, MARK_S, *values])
 
     def _name(self, code: str) -> str:
         return self._keeping.name("balance", code)
@@ -127,7 +131,7 @@ class Balances:
         return b"m" + self._keeping.signed("mark", str(writer).encode())
 
     def _writer(self, mark: bytes) -> int | None:
-        text = self._keeping.verified("mark", mark[1:])
+        text = self._keeping.verified("mark", mark[1:].partition(b":")[0])
         return None if text is None else int(text)
 
     def _value(self, name: str, balance: Balance) -> bytes:

@@ -6,20 +6,29 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from ledgerctl.cache import Away
 from ledgerctl.errors import BadConfig
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.connection import ConnectionPool
+
+T = TypeVar("T")
 
 FAILURES_MAX = 3
 """After so many in a row, Redis is left alone for a while."""
+LOOK_S = 1.0
+"""Whether it has replicas, or is one, is asked again after so long."""
 LEAST_REST_S, LONGEST_REST_S = 1.0, 30.0
 """For how long: twice as long each time that it is still gone."""
 _SCHEMES = ("redis://", "rediss://", "unix://")
+_OPTIONS = {"db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 
 
 class Script:
@@ -34,7 +43,8 @@ class Instance(NamedTuple):
     """The Redis process that a connection leads to."""
 
     run_id: str
-    """Another one after each start, so that what it held before a restart is not taken for what it holds."""
+    """Its run_id and the name of its data set (master_replid): others after each start, and after it was a replica, so
+    that what it held before is not taken for what it holds."""
     unfit: str
     """Why balances cannot be kept there, or nothing: it may lose or bring back what it has confirmed."""
 
@@ -47,14 +57,16 @@ class Server:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         """BadConfig for what is no address of a Redis."""
-        if not url.startswith(_SCHEMES):
+        if not _is_address(url):
             raise _not_an_address()
         self.url = url
         self.counts: Counter[tuple[str, str]] = Counter()
         """What Redis was asked for and what came of it: (balances, hit), (outcomes, miss), (..., fallback)."""
         self._timeout_s = timeout_s
         self._client: Redis | None = None
+        self._run_id = ""
         self._instance = Instance("", "")
+        self._looked_at = 0.0
         self._failures = 0
         self._rest_s = 0.0
         self._rests_until = 0.0
@@ -65,8 +77,14 @@ class Server:
         return self._failures >= FAILURES_MAX and time.monotonic() < self._rests_until
 
     def instance(self) -> Instance:
-        """The process on the other side of the connection that the next command goes through. Away."""
-        self._connect()
+        """The process on the other side of the connection that the next command goes through. Away.
+
+        That it has become a replica, or has one, is noticed within LOOK_S.
+        """
+        client = self._connect()
+        if time.monotonic() > self._looked_at + LOOK_S:
+            found = self._asked(lambda _client: client.info("replication"))
+            self._instance, self._looked_at = _instance({**found, "run_id": self._run_id}), time.monotonic()
         return self._instance
 
     def get(self, key: str) -> bytes | None:
@@ -131,12 +149,13 @@ class Server:
         }
         try:
             pool = ConnectionPool(**{**parse_url(self.url), **ours})  # type: ignore[no-untyped-call]  # the library's
-            client: Redis = redis.Redis(connection_pool=pool, single_connection_client=True)
-            self._instance = _instance(client.info())
+            client, info = _in_time(lambda: _opened(pool), 2 * self._timeout_s)
         except (ValueError, TypeError):  # an option that there is not, too; its words may hold the password
             raise _not_an_address() from None
         except (redis.RedisError, OSError) as error:
             raise self._failed(error) from error
+        self._run_id, self._looked_at = str(info["run_id"]), time.monotonic()
+        self._instance = _instance(info)
         self._client = client
         return client
 
@@ -157,8 +176,39 @@ def _command(client: Redis, *words: str | bytes | int) -> Any:
     return connection.read_response()
 
 
+def _is_address(url: str) -> bool:
+    """As far as can be told without the library, before anything is done that it would stop."""
+    try:
+        parts = urlsplit(url)
+        options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        return url.startswith(_SCHEMES) and (parts.port is None or parts.port > 0) and options.keys() <= _OPTIONS
+    except ValueError:
+        return False
+
+
 def _not_an_address() -> BadConfig:
     return BadConfig(detail="redis.url is not a redis://, rediss:// or unix:// address")
+
+
+def _opened(pool: ConnectionPool) -> tuple[Redis, dict[str, Any]]:
+    import redis
+
+    client: Redis = redis.Redis(connection_pool=pool, single_connection_client=True)
+    return client, client.info()
+
+
+def _in_time(connect: Callable[[], T], seconds: float) -> T:
+    """In a thread that is left behind if it takes longer: a name is looked up without a limit, and under locks."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(connect())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, name="redis", daemon=True).start()
+    return done.result(seconds)
 
 
 def _library() -> ModuleType:
@@ -176,4 +226,4 @@ def _instance(info: dict[str, Any]) -> Instance:
         unfit = "it is a cluster"
     elif info["role"] != "master" or info.get("connected_slaves"):
         unfit = "it has replicas, or is one: a failover loses what it has confirmed"
-    return Instance(str(info["run_id"]), unfit)
+    return Instance(f"{info['run_id']}:{info['master_replid']}", unfit)

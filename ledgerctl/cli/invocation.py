@@ -123,10 +123,11 @@ class Invocation:
         from ledgerctl.services.books import open_books
 
         name = self.configuration.settings.ledger.name
-        return open_books(self.database, name, self.who, self.request_id, self._cache)
+        return open_books(self.database, name, self.who, self.request_id, self.cache)
 
     @property
-    def _cache(self) -> Server | None:
+    def cache(self) -> Server | None:
+        """Redis, where one is configured; nothing is sent yet."""
         from ledgerctl.cache.server import Server
 
         redis = self.configuration.settings.redis

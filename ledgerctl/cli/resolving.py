@@ -93,7 +93,7 @@ def _books(invocation: Invocation, one: Pending) -> Books | None:
     from ledgerctl.services.books import open_books
 
     try:
-        books = open_books(invocation.database, one.ledger, invocation.who, invocation.request_id)
+        books = open_books(invocation.database, one.ledger, invocation.who, invocation.request_id, invocation.cache)
     except LedgerNotFound:
         return None
     return books if born(books) == one.ledger_created_at else None

@@ -19,12 +19,12 @@ Purpose = Literal["balances", "outcomes"]
 LIVE = "SELECT id, state, instance, secret FROM live_epochs WHERE ledger_id = %s AND purpose = %s"
 # The secret is drawn by the server, so that it stands in no statement that might be logged.
 ARM = """
-    INSERT INTO cache_epochs AS e (ledger_id, purpose, id, state, instance, secret)
+    INSERT INTO cache_epochs AS e (ledger_id, purpose, id, state, instance, secret, file)
     VALUES (%s, 'balances', gen_random_uuid(), 'arming', %s,
-            uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+            uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), pg_relation_filepath('cache_epochs'))
     ON CONFLICT (ledger_id, purpose) DO UPDATE
     SET id = excluded.id, state = excluded.state, instance = excluded.instance, secret = excluded.secret,
-        server_started_at = excluded.server_started_at, written_by = excluded.written_by,
+        server_started_at = excluded.server_started_at, written_by = excluded.written_by, file = excluded.file,
         changed_at = excluded.changed_at, reason = NULL
     WHERE e.state = 'off' AND e.changed_at < clock_timestamp() - make_interval(secs => %s)
     RETURNING e.id
@@ -54,12 +54,12 @@ END = """
                             AND l.state = 'closing')
 """
 RENEW = """
-    INSERT INTO cache_epochs AS e (ledger_id, purpose, id, state, instance, secret)
+    INSERT INTO cache_epochs AS e (ledger_id, purpose, id, state, instance, secret, file)
     VALUES (%(ledger)s, 'outcomes', gen_random_uuid(), 'on', '',
-            uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+            uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), pg_relation_filepath('cache_epochs'))
     ON CONFLICT (ledger_id, purpose) DO UPDATE
     SET id = excluded.id, secret = excluded.secret, server_started_at = excluded.server_started_at,
-        written_by = excluded.written_by, changed_at = excluded.changed_at
+        written_by = excluded.written_by, file = excluded.file, changed_at = excluded.changed_at
     WHERE NOT EXISTS (SELECT FROM live_epochs l
                       WHERE l.ledger_id = %(ledger)s AND l.purpose = 'outcomes' AND l.state = 'on')
 """

@@ -56,7 +56,7 @@ LACKING = """
           SELECT unnest(ARRAY['bank_match_lines', 'bank_match_entries']), 'undone'
           UNION ALL
           SELECT 'cache_epochs', unnest(ARRAY['id', 'state', 'instance', 'secret', 'server_started_at', 'written_by',
-                                              'changed_at', 'reason'])) AS columns(relation, name)
+                                              'file', 'changed_at', 'reason'])) AS columns(relation, name)
     WHERE NOT has_column_privilege(relation, name, 'UPDATE')
 """
 

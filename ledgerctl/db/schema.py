@@ -397,6 +397,7 @@ cache_epochs = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("server_started_at", DateTime(timezone=True), nullable=False, server_default=SERVER_START),
     Column("written_by", XID8, nullable=False, server_default=WRITER),
+    Column("file", Text, nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False, server_default=CLOCK),
     Column("reason", Text),
     PrimaryKeyConstraint("ledger_id", "purpose", name="cache_epochs_pkey"),

@@ -86,8 +86,9 @@ class Change:
             raise Away("a command without [redis] url posted")
         if len(self._balances) > ACCOUNTS_MAX:
             raise Away(f"{len(self._balances):,} accounts were changed at once")
-        if cache.instance().run_id != epoch.instance:
-            raise Away("it was started anew, or is another one")
+        found = cache.instance()
+        if found.unfit or found.run_id != epoch.instance:
+            raise Away(found.unfit or "it was started anew, or is another one")
         from ledgerctl.cache.balances import Balances
         from ledgerctl.cache.keeping import Keeping
 

@@ -59,19 +59,22 @@ class Reader:
             return _balance_of(self._read(code, None))
 
     def _found(self, cache: Server, permit: _Permit, code: str) -> Balance:
-        if cache.resting or cache.instance().run_id != permit.epoch.instance:
-            raise Away("another instance")
+        if cache.resting:
+            raise Away("it is left alone for a while")
+        found = cache.instance()
+        if found.unfit or found.run_id != permit.epoch.instance:
+            raise Away("another one, or not fit any more")
         kept = Balances(Keeping(cache, permit.epoch.id, permit.epoch.secret))
-        found = kept.find(code)
-        if found.balance is not None and now() < permit.until:  # the permit is looked at after the answer
+        held = kept.find(code)
+        if held.balance is not None and now() < permit.until:  # the permit is looked at after the answer
             cache.counts["balances", "hit"] += 1
-            return found.balance
+            return held.balance
         cache.counts["balances", "miss"] += 1
-        read = self._read(code, found.writer)
+        read = self._read(code, held.writer)
         balance = _balance_of(read)
-        if found.replaced is not None and read.ended:
+        if held.replaced is not None and read.ended:
             with suppress(Away):
-                kept.put(balance, found.replaced)
+                kept.put(balance, held.replaced)
         return balance
 
     def _read(self, code: str, writer: int | None) -> epochs.Read:

@@ -25,6 +25,7 @@ _NOTHING = "ledgerctl:examined"
 _MEMORY = Script("return redis.call('INFO', 'memory')")
 
 _ORIGIN = "ledgerctl config show --origin"
+_ENDS = "nothing, if that is over: the next posting ends it, and the next who reads begins anew; else mend it"
 _OVER = "nothing, if that is over: the next who reads a balance with [redis] balances begins anew; else mend it"
 
 
@@ -79,7 +80,7 @@ def balances(conn: Connection, about: About) -> list[Verdict]:
         return [warning(f"not kept in Redis: {_closed(epoch)}", _OVER) if begins else ok("none are kept in Redis")]
     if epoch.state == "closing":
         words = f"not read from Redis any more: {_closed(epoch)}; the next who posts waits {WAIT_S} s"
-        return [warning(words, _OVER)]
+        return [warning(words, _ENDS)]
     if not about.redis.url:
         words = f"kept in Redis, and without its url here: whoever posts from here closes that, and waits {WAIT_S} s"
         return [warning(words, f"set [redis] url to the one that whoever reads them uses: {_ORIGIN}")]

@@ -35,7 +35,8 @@ _IN_FORCE = """
     CREATE VIEW live_epochs AS
     SELECT ledger_id, purpose, id, instance, secret, changed_at, reason,
            CASE WHEN state = 'off' THEN 'off'
-                WHEN xmin = written_by::xid AND server_started_at = pg_postmaster_start_time() THEN state
+                WHEN xmin = written_by::xid AND server_started_at = pg_postmaster_start_time()
+                 AND file = pg_relation_filepath('cache_epochs') THEN state
                 ELSE 'closing' END AS state
     FROM cache_epochs
 """
@@ -52,6 +53,7 @@ def upgrade() -> None:
         sa.Column("secret", sa.LargeBinary, nullable=False),
         sa.Column("server_started_at", sa.DateTime(timezone=True), nullable=False, server_default=SERVER_START),
         sa.Column("written_by", XID8, nullable=False, server_default=WRITER),
+        sa.Column("file", sa.Text, nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False, server_default=CLOCK),
         sa.Column("reason", sa.Text),
         sa.PrimaryKeyConstraint("ledger_id", "purpose", name="cache_epochs_pkey"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ledgerctl.cache import Away
+from ledgerctl.cache import server as cache_server
 from ledgerctl.cache.server import FAILURES_MAX, Script, Server
 from ledgerctl.errors import BadConfig
 from tests import redis_servers
@@ -46,7 +47,7 @@ def test_the_process_behind_the_connection_is_known(server: Server, redis: Redis
 
     second = server.instance()
 
-    assert (len(first.run_id), first.unfit, second.unfit) == (40, "", "")
+    assert (len(first.run_id), first.unfit, second.unfit) == (81, "", "")
     assert first.run_id != second.run_id
 
 
@@ -132,17 +133,6 @@ def test_somebody_who_accepts_and_says_nothing_costs_the_timeout_only() -> None:
     assert not asking.is_alive()
 
 
-def test_no_option_of_the_address_makes_anybody_wait_longer() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        server = Server(f"redis://127.0.0.1:{port}?socket_timeout=3600&retry_on_timeout=true", 0.05)
-        asking = threading.Thread(target=pytest.raises, args=(Away, server.get, "key"))
-        asking.start()
-        asking.join(20)
-
-    assert not asking.is_alive()
-
-
 def test_a_redis_that_refuses_us_is_away(redis: Redis) -> None:
     with Other(redis.url) as other:
         other._connect().config_set("requirepass", "secret")
@@ -158,10 +148,46 @@ def test_a_redis_with_a_replica_is_not_fit_for_balances_nor_is_the_replica(redis
     assert ["replicas" in unfit for unfit in found] == [True, True]
 
 
-@pytest.mark.parametrize("url", ["", "http://user:secret@host", "redis://host:port", "/var/run/redis.sock"])
-def test_what_is_no_address_is_a_wrong_setting(url: str) -> None:
+def test_a_replica_that_comes_later_is_noticed_and_so_is_that_it_was_one(
+    redis: Redis, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_server, "LOOK_S", 0.0)
+    first = server.instance()
+    with redis_servers.replica(redis) as copy:
+        assert "replicas" in server.instance().unfit
+        behind = Server(copy.url, 0.5)
+        assert "replicas" in behind.instance().unfit
+        behind._connect().replicaof("NO", "ONE")
+        promoted = behind.instance()
+
+    assert (promoted.unfit, promoted.run_id.split(":")[1] == first.run_id.split(":")[1]) == ("", False)
+
+
+def test_a_name_that_is_looked_up_for_ever_costs_the_timeout_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server is asked here: it is the library of the system that takes its time."""
+    go = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: go.wait(30))
+    try:
+        with pytest.raises(Away, match="TimeoutError"):
+            Server("redis://cache.internal", 0.05).get("key")
+    finally:
+        go.set()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://user:secret@host",
+        "redis://host:port",
+        "/var/run/redis.sock",
+        "redis://host?socket_timeout=3600",
+        "redis://host?foo",
+    ],
+)
+def test_what_is_no_address_is_a_wrong_setting_before_anything_is_done(url: str) -> None:
     with pytest.raises(BadConfig, match=r"redis\.url") as wrong:
-        Server(url, 0.5).get("key")
+        Server(url, 0.5)
     assert "secret" not in str(wrong.value)
 
 

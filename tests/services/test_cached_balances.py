@@ -10,6 +10,7 @@ from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
+import psycopg
 import pytest
 
 from ledgerctl import errors
@@ -29,6 +30,12 @@ from tests.redis_servers import Redis
 from tests.services.conftest import Open, transfer
 
 STATE = "SELECT state FROM live_epochs WHERE purpose = 'balances'"
+
+
+@pytest.fixture
+def server_(server: str) -> str:
+    """Where the databases of all tests are."""
+    return server
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +66,12 @@ def on(reader: Reader) -> None:
     """Until balances may be read from Redis; who posts without knowing of it, on all of the server, must end first."""
     reader._ask_again = 0.0
     deadline = time.monotonic() + 60
-    while reader._permitted(server(reader)) is None:
+    while reader._permitted(asked(reader)) is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def server(reader: Reader) -> Server:
+def asked(reader: Reader) -> Server:
     assert reader._books.cache is not None
     return reader._books.cache
 
@@ -77,9 +84,9 @@ def read(reader: Reader, code: str) -> str:
 def from_redis(reader: Reader, code: str) -> str:
     """The balance, which must not come from the database."""
     on(reader)
-    hits = server(reader).counts["balances", "hit"]
+    hits = asked(reader).counts["balances", "hit"]
     told = read(reader, code)
-    assert server(reader).counts["balances", "hit"] == hits + 1, "it was read from the database"
+    assert asked(reader).counts["balances", "hit"] == hits + 1, "it was read from the database"
     return told
 
 
@@ -164,7 +171,7 @@ def test_while_a_posting_is_on_its_way_redis_is_not_believed(
     try:
         on(reader)
         assert [read(reader, "alice"), read(reader, "alice")] == ["100.00", "100.00"]
-        assert server(reader).counts["balances", "hit"] == 0
+        assert asked(reader).counts["balances", "hit"] == 0
     finally:
         go.set()
         posting.join()
@@ -220,12 +227,12 @@ def test_a_replay_lets_nothing_older_stand(reader: Reader, cached: Books, open_m
 
 
 def _values(reader: Reader) -> dict[bytes, bytes]:
-    client = server(reader)._connect()
+    client = asked(reader)._connect()
     return {key: client.get(key) for key in client.keys("*")}  # type: ignore[misc]  # the library's types
 
 
 def _put_back(reader: Reader, values: dict[bytes, bytes]) -> None:
-    client = server(reader)._connect()
+    client = asked(reader)._connect()
     client.flushall()
     for key, value in values.items():
         client.set(key, value)
@@ -302,14 +309,14 @@ def test_a_redis_that_was_started_anew_is_another_one(
 ) -> None:
     """It still holds what it held: nobody knows what it has lost."""
     read(reader, "alice")
-    server(reader)._connect().save()
+    asked(reader)._connect().save()
     redis.kill()
     redis.start()
     assert read(reader, "alice") == "100.00"
     assert len(_values(reader)) == 1
     on(reader)
     assert read(reader, "alice") == "100.00"
-    assert server(reader).counts["balances", "hit"] == 0
+    assert asked(reader).counts["balances", "hit"] == 0
 
     payments.post_one(cached, transfer("alice", "carol", "3"))
 
@@ -371,12 +378,43 @@ def test_an_epoch_waits_for_those_who_post_without_knowing_of_it(
 def test_an_epoch_that_came_with_a_dump_is_not_believed(reader: Reader, conn: Connection) -> None:
     read(reader, "alice")
     assert state(conn) == "on"
-    columns = "ledger_id, purpose, id, state, instance, secret, server_started_at, written_by, changed_at"
+    columns = "ledger_id, purpose, id, state, instance, secret, server_started_at, written_by, file, changed_at"
 
     conn.execute("CREATE TEMPORARY TABLE dump AS SELECT * FROM cache_epochs; DELETE FROM cache_epochs")
     conn.execute(f"INSERT INTO cache_epochs ({columns}) SELECT {columns} FROM dump".encode())
 
     assert state(conn) == "closing"
+
+
+def test_the_epoch_of_a_database_that_was_copied_is_not_believed_in_the_copy(
+    reader: Reader, funded: Books, conn: Connection, server_: str
+) -> None:
+    """Not even where nothing was started anew: two databases must not speak for one another."""
+    name = conn.info.dbname
+    for books in (reader._books, funded):
+        books.database.close()
+    conn.close()
+    with psycopg.connect(server_, autocommit=True) as beside:
+        beside.execute(f"CREATE DATABASE copy_of_{name} TEMPLATE {name} STRATEGY file_copy".encode())
+        try:
+            with psycopg.connect(server_, dbname=f"copy_of_{name}") as copy:
+                assert copy.execute(STATE).fetchall() == [("closing",)]
+        finally:
+            beside.execute(f"DROP DATABASE copy_of_{name}".encode())
+    assert funded.database.connect().execute(STATE).fetchall() == [("on",)]
+
+
+def test_an_epoch_is_closed_when_its_redis_gets_a_replica(
+    reader: Reader, cached: Books, redis: Redis, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledgerctl.cache.server.LOOK_S", 0.0)
+    read(reader, "alice")
+    with redis_servers.replica(redis):
+        on(reader)
+        assert read(reader, "alice") == "100.00"
+        assert asked(reader).counts["balances", "hit"] == 0
+        payments.post_one(cached, transfer("alice", "carol", "3"))
+        assert state(conn) == "off"
 
 
 def test_an_epoch_of_a_server_that_was_started_since_is_not_believed(reader: Reader, conn: Connection) -> None:
@@ -394,12 +432,12 @@ def test_an_epoch_of_a_server_that_was_started_since_is_not_believed(reader: Rea
 def test_what_is_not_ours_is_not_believed_and_goes(reader: Reader, value: bytes) -> None:
     read(reader, "alice")
     [name] = _values(reader)
-    server(reader)._connect().set(name, value)
+    asked(reader)._connect().set(name, value)
 
     on(reader)
     read(reader, "alice")
     if value == b"l":  # taken for somebody who is on his way; he has three seconds
-        server(reader)._connect().delete(name)
+        asked(reader)._connect().delete(name)
     assert (read(reader, "alice"), from_redis(reader, "alice")) == ("100.00", "100.00")
 
 
@@ -407,14 +445,14 @@ def test_the_value_of_another_account_or_with_another_number_is_not_believed(rea
     read(reader, "alice")
     [first] = _values(reader)
     read(reader, "bank")
-    client, values = server(reader)._connect(), _values(reader)
+    client, values = asked(reader)._connect(), _values(reader)
     [second] = set(values) - {first}
     client.set(first, values[second])
     client.set(second, values[second].replace(b"v0:", b"v7:"))
 
     on(reader)
     assert (read(reader, "alice"), reader.balance("bank").seq) == ("100.00", 0)
-    assert server(reader).counts["balances", "hit"] == 0
+    assert asked(reader).counts["balances", "hit"] == 0
 
 
 def test_one_reader_at_a_time_puts_a_balance_there(reader: Reader, open_main: Open, redis: Redis) -> None:
@@ -429,7 +467,7 @@ def test_one_reader_at_a_time_puts_a_balance_there(reader: Reader, open_main: Op
         if self is reader:
             assert read(other, code) == "100.00"
             assert [value[:1] for value in _values(reader).values()] == [b"l"]
-            server(other)._connect().flushall()
+            asked(other)._connect().flushall()
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
@@ -447,7 +485,7 @@ def test_a_permit_that_ran_out_while_redis_was_asked_is_none(reader: Reader, mon
 
     read(reader, "alice")
 
-    assert server(reader).counts["balances", "hit"] == 0
+    assert asked(reader).counts["balances", "hit"] == 0
 
 
 def test_while_an_epoch_closes_nobody_is_told_before_the_wait(reader: Reader, cached: Books, conn: Connection) -> None:

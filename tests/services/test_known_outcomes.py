@@ -146,7 +146,7 @@ def test_no_outcome_outlives_a_restore(served: Books, conn: Connection, monkeypa
     monkeypatch.setattr("ledgerctl.services.known_outcomes.PERMIT_S", 0.0)
     request = transfer("alice", "carol", "3")
     payments.post_one(served, request)
-    columns = "ledger_id, purpose, id, state, instance, secret, server_started_at, written_by, changed_at"
+    columns = "ledger_id, purpose, id, state, instance, secret, server_started_at, written_by, file, changed_at"
     conn.execute("CREATE TEMPORARY TABLE dump AS SELECT * FROM cache_epochs; DELETE FROM cache_epochs")
     conn.execute(f"INSERT INTO cache_epochs ({columns}) SELECT {columns} FROM dump".encode())
 

@@ -91,7 +91,7 @@ GRANT UPDATE (seq, balance, verified_at) ON reconciliation_checkpoints TO ledger
 GRANT UPDATE (rows, total, weighted) ON reconciliation_digests TO ledger_app;
 GRANT UPDATE (undone_at) ON bank_matches TO ledger_app;
 GRANT UPDATE (undone) ON bank_match_lines, bank_match_entries TO ledger_app;
-GRANT UPDATE (id, state, instance, secret, server_started_at, written_by, changed_at, reason)
+GRANT UPDATE (id, state, instance, secret, server_started_at, written_by, file, changed_at, reason)
       ON cache_epochs TO ledger_app;
 
 -- Looks at the books, and takes the backup: a dump reads where the sequences stand, too.

@@ -58,11 +58,13 @@ SELECT ledger_id, currency, status, count(*) AS accounts
 FROM accounts
 GROUP BY ledger_id, currency, status;
 
--- The epochs of what is kept in Redis, as they are in force. A row that was not written where it stands, by the server
--- that runs now, came with a dump, a snapshot or a standby: values of another past may still be read by its name.
+-- The epochs of what is kept in Redis, as they are in force. A row that was not written where it stands, in this
+-- database and by the server that runs now, came with a dump, a copy, a snapshot or a standby: values of another past
+-- may still be read by its name.
 CREATE OR REPLACE VIEW live_epochs AS
 SELECT ledger_id, purpose, id, instance, secret, changed_at, reason,
        CASE WHEN state = 'off' THEN 'off'
-            WHEN xmin = written_by::xid AND server_started_at = pg_postmaster_start_time() THEN state
+            WHEN xmin = written_by::xid AND server_started_at = pg_postmaster_start_time()
+                 AND file = pg_relation_filepath('cache_epochs') THEN state
             ELSE 'closing' END AS state
 FROM cache_epochs;

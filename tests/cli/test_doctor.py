@@ -464,19 +464,20 @@ def test_a_cache_that_is_about_to_be_is_told_and_none_that_ever_was(
 ) -> None:
     assert posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache") == ("ok", "none were ever kept in Redis", "")
     with closing(Client.from_url(redis.url)) as client:
-        run_id = client.info()["run_id"]
+        found = client.info()
     conn.execute(
-        """INSERT INTO cache_epochs (ledger_id, purpose, id, state, instance, secret)
-           SELECT id, 'balances', gen_random_uuid(), 'waiting', %s, '' FROM ledgers""",
-        [run_id],
+        """INSERT INTO cache_epochs (ledger_id, purpose, id, state, instance, secret, file)
+           SELECT id, 'balances', gen_random_uuid(), 'waiting', %s, '', pg_relation_filepath('cache_epochs')
+           FROM ledgers""",
+        [f"{found['run_id']}:{found['master_replid']}"],
     )
 
-    status, found, _ = posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache")
-    assert (status, found.partition(", since ")[0]) == ("ok", "about to be kept in this Redis")
+    status, words, _ = posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache")
+    assert (status, words.partition(", since ")[0]) == ("ok", "about to be kept in this Redis")
 
     conn.execute("UPDATE cache_epochs SET changed_at = changed_at - interval '61 s', written_by = pg_current_xact_id()")
-    status, found, _ = posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache")
-    assert (status, found.endswith(" waiting for transactions that began before")) == ("warning", True)
+    status, words, _ = posted(LEDGERCTL_REDIS_URL=redis.url).one("balance-cache")
+    assert (status, words.endswith(" waiting for transactions that began before")) == ("warning", True)
 
 
 # -- the server ------------------------------------------------------------------------------------------------------

@@ -110,6 +110,13 @@ def begin(environment: Mapping[str, str]) -> Trace | None:
     return trace
 
 
+def join(header: str) -> Caller | None:
+    """Make this context a part of the trace that a traceparent names, without spans: of one request among many."""
+    caller = parse(header)
+    _trace.set(None if caller is None else Trace(caller, wanted=False))
+    return caller
+
+
 def parse(header: str) -> Caller | None:
     """What a traceparent says; None for one that is not valid, which is as good as none."""
     found = re.fullmatch(_HEADER, header) if header else None

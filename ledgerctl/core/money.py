@@ -24,14 +24,14 @@ LIMIT = Decimal("1e30")
 _UNITS = tuple(Decimal(1).scaleb(-exponent) for exponent in range(EXPONENT_MAX + 1))
 
 # Own grammar before Decimal(), which also takes 1e3, NaN, 1_000 and the digits of every script.
-_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,18})?")
-_AMOUNTS = re.compile(rf"(?:{_AMOUNT.pattern}\n)+")
-_CURRENCY = re.compile(r"[A-Z][A-Z0-9]{2,11}")
+AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,18})?")
+_AMOUNTS = re.compile(rf"(?:{AMOUNT.pattern}\n)+")
+CURRENCY = re.compile(r"[A-Z][A-Z0-9]{2,11}")
 
 
 def parse(text: str) -> Decimal:
     """The positive amount that `text` says, with its digits as written; BadAmount for anything else."""
-    if not _AMOUNT.fullmatch(text):
+    if not AMOUNT.fullmatch(text):
         raise BadAmount(text=shown(text), problem=_problem(text))
     amount = Decimal(text)
     if not amount:
@@ -53,7 +53,7 @@ def parse_limit(text: str) -> Decimal | None:
     if text == "none":
         return None
     digits = text.removeprefix("-")
-    if not _AMOUNT.fullmatch(digits):
+    if not AMOUNT.fullmatch(digits):
         raise BadAmount(text=shown(text), problem=_problem(digits))
     return Decimal(text) + 0  # -0 becomes 0
 
@@ -61,9 +61,9 @@ def parse_limit(text: str) -> Decimal | None:
 def parse_with_currency(text: str) -> tuple[Decimal, str | None]:
     """`12.50`, `12.50 EUR` or `EUR 12.50`: the amount, and the currency if one is named."""
     words = text.split(" ")
-    if len(words) == 2 and _CURRENCY.fullmatch(words[0]):
+    if len(words) == 2 and CURRENCY.fullmatch(words[0]):
         words.reverse()
-    if len(words) == 2 and _CURRENCY.fullmatch(words[1]):
+    if len(words) == 2 and CURRENCY.fullmatch(words[1]):
         return parse(words[0]), words[1]
     return parse(text), None
 
@@ -71,7 +71,7 @@ def parse_with_currency(text: str) -> tuple[Decimal, str | None]:
 @lru_cache(maxsize=256)
 def is_currency_code(text: str) -> bool:
     """Three to twelve capitals and digits, starting with a letter: EUR, BTC, POINTS."""
-    return _CURRENCY.fullmatch(text) is not None
+    return CURRENCY.fullmatch(text) is not None
 
 
 def currency_code(text: str) -> str:

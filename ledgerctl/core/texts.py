@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ledgerctl import errors
 from ledgerctl.core.money import shown
 
-_CODE = re.compile(r"[A-Za-z0-9:_.\-]{1,128}")
+CODE = re.compile(r"[A-Za-z0-9:_.\-]{1,128}")
 _TEXT_MAX = {
     "idempotency_key": 255, "reference": 255, "description": 1000, "reason": 1000, "name": 200, "metadata": 500,
     "actor": 200,
@@ -18,7 +18,7 @@ _METADATA_PAIRS_MAX = 50
 
 
 def is_account_code(text: str) -> bool:
-    return _CODE.fullmatch(text) is not None
+    return CODE.fullmatch(text) is not None
 
 
 def account_code(text: str) -> str:

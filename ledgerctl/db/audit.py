@@ -11,8 +11,22 @@ from ledgerctl.db.connection import Connection
 
 INSERT = """
     INSERT INTO audit_logs (ledger_id, actor, request_id, trace_id, action, subject, outcome, detail)
-    SELECT %s, %s, %s, %s, l.* FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[]) AS l
+    SELECT %s, l.*
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[]) AS l
 """
+# Nothing else takes such a lock: who asks under the same subject waits until the other's transaction has ended.
+EXCLUDE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))"
+DETAIL = """
+    SELECT detail FROM audit_logs WHERE ledger_id = %s AND action = %s AND subject = %s ORDER BY id LIMIT 1
+"""
+
+
+class By(NamedTuple):
+    """Who asked, in which request and trace."""
+
+    actor: str
+    request_id: str
+    trace_id: str | None
 
 
 class Line(NamedTuple):
@@ -22,6 +36,8 @@ class Line(NamedTuple):
     subject: str
     outcome: str
     detail: Mapping[str, Any] | None = None
+    by: By | None = None
+    """Where requests of several callers share a transaction."""
 
 
 def activity(transactions: int, entries: int, volume: Mapping[str, str]) -> dict[str, Any]:
@@ -34,17 +50,29 @@ def log(conn: Connection, ledger: int, actor: str, request_id: str, lines: Seque
     """Write the lines without waiting for an answer in pipeline mode."""
     if not lines:
         return
-    details = [None if line.detail is None else json.dumps(line.detail) for line in lines]
+    us = By(actor, request_id, tracing.trace_id())  # asked for here, so that no caller can forget it
+    origins = [line.by or us for line in lines]
     conn.execute(
         INSERT,
         [
             ledger,
-            actor,
-            request_id,
-            tracing.trace_id(),  # asked for here, so that no caller can forget it
+            [by.actor for by in origins],
+            [by.request_id for by in origins],
+            [by.trace_id for by in origins],
             [line.action for line in lines],
             [line.subject for line in lines],
             [line.outcome for line in lines],
-            details,
+            [None if line.detail is None else json.dumps(line.detail) for line in lines],
         ],
     )
+
+
+def exclude(conn: Connection, ledger: int, subject: str) -> None:
+    """Keep others who do the same away from the subject until the transaction ends."""
+    conn.execute(EXCLUDE, [subject, ledger])
+
+
+def detail(conn: Connection, ledger: int, action: str, subject: str) -> dict[str, Any] | None:
+    """Of the first line of that action on the subject, if there is one."""
+    row = conn.execute(DETAIL, [ledger, action, subject]).fetchone()
+    return None if row is None else row[0]

@@ -6,11 +6,11 @@ Amounts and balances are strings at the currency's exponent; times are RFC 3339 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ledgerctl.core import money, times
-from ledgerctl.core.model import Kind, Line, Transaction
+from ledgerctl.core.model import Balance, Kind, Line, Transaction
 
 Object = dict[str, Any]
 
@@ -60,6 +60,30 @@ def account(row: Mapping[str, Any]) -> Object:
         "seq": row["seq"],
         "created_at": times.text(row["created_at"]),
         "metadata": dict(row["metadata"] or {}),
+    }
+
+
+def balance(held: Balance, as_of: datetime) -> Object:
+    """What `balance` answers of one account; `as_of` is when it was asked for."""
+    return {
+        "account": held.code,
+        "currency": held.currency,
+        "balance": money.text(held.balance, held.exponent),
+        "as_of": times.text(as_of),
+        "seq": held.seq,
+        "type": held.type,
+    }
+
+
+def balance_then(row: Mapping[str, Any], as_of: datetime) -> Object:
+    """The same, of some time."""
+    return {
+        "account": row["code"],
+        "currency": row["currency"],
+        "balance": money.fixed(row["balance"], row["exponent"]),
+        "as_of": times.text(as_of),
+        "seq": int(row["seq"]),
+        "type": row["type"],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from ledgerctl import errors
@@ -15,6 +16,7 @@ from ledgerctl.db.connection import Connection, Database
 from ledgerctl.services.books import Books
 
 _CHUNK = 10_000
+_BY_KEY = "account create by key"
 _COMPARED = ("type", "currency", "name", "min_balance", "max_balance", "metadata")
 
 
@@ -31,6 +33,29 @@ def create(books: Books, new: Sequence[NewAccount]) -> Created:
         line = audit.Line("account create", refusal.details["account"], "refused", {"reason": refusal.code})
         books.database.transact(audit.log, books.ledger, books.actor, books.request_id, [line])
         raise
+
+
+def create_once(books: Books, new: NewAccount, key: str) -> bool:
+    """Create an account under a key; False when that was done before. IdempotencyConflict for another one's key."""
+    return books.database.transact_at_length(books.database.limits, _create_once, books, new, key)
+
+
+def _create_once(conn: Connection, books: Books, new: NewAccount, key: str) -> bool:
+    audit.exclude(conn, books.ledger, key)
+    asked = {"account": new.code, "fingerprint": _fingerprint(new)}
+    before = audit.detail(conn, books.ledger, _BY_KEY, key)
+    if before is not None and before != asked:
+        fields = "account" if before["account"] != new.code else "attributes"
+        raise errors.IdempotencyConflict(key=key, transaction_id=before["account"], fields=fields)
+    created = _create(conn, books, [new]).created > 0
+    if before is None:
+        line = audit.Line(_BY_KEY, key, "done", asked)
+        audit.log(conn, books.ledger, books.actor, books.request_id, [line])
+    return created
+
+
+def _fingerprint(new: NewAccount) -> str:
+    return sha256(repr((*new[:-1], sorted((new.metadata or {}).items()))).encode()).hexdigest()
 
 
 def _create(conn: Connection, books: Books, new: Sequence[NewAccount]) -> Created:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -14,10 +14,14 @@ from ledgerctl.core.model import Earlier, Outcome, Posted, Refused, Replayed, Re
 from ledgerctl.core.requesting import reversal
 from ledgerctl.core.volume import volume
 from ledgerctl.db import audit, journal, reports
+from ledgerctl.db.audit import By
 from ledgerctl.db.connection import Connection
 from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.books import Books
 from ledgerctl.tracing import span
+
+_OURS: Mapping[UUID, By] = {}
+"""The books say who asked."""
 
 
 class Receipt(NamedTuple):
@@ -35,27 +39,61 @@ def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
 
 def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receipt:
     """Post one request: a refusal, a value in a batch, is an error to whoever asked for one thing."""
-    if not dry_run and books.outcomes is not None and (known := books.outcomes.find(request)) is not None:
-        return Receipt(known, replayed=known.id != request.id)
-
-    def work(conn: Connection, change: Change | None = None) -> tuple[Outcome, Transaction | None]:
-        [outcome] = _post(conn, books, [request], change)
-        return outcome, _stored(conn, books, outcome)
-
-    database = books.database
     if dry_run:
-        outcome, stored = database.rehearse(database.limits, work)
+        [told] = books.database.rehearse(books.database.limits, _told, books, [request], None)
+        answer = _answer(told)
     else:
+        [answer] = post_each(books, [request])
+    if isinstance(answer, errors.LedgerError):
+        raise answer
+    return answer
+
+
+def post_each(
+    books: Books, requests: Sequence[Request], by: Mapping[UUID, By] = _OURS
+) -> list[Receipt | errors.LedgerError]:
+    """Requests of several callers in one transaction: for each, in order, its receipt, or why it was refused.
+
+    What is raised is of all of them: nothing is posted then, or it is not known. `by` says for the audit log who asked,
+    by the request's id.
+    """
+    known = books.outcomes.find if books.outcomes is not None else lambda _request: None
+    recalled = [known(request) for request in requests]
+    asked = [request for request, found in zip(requests, recalled, strict=True) if found is None]
+    told: list[_Told] = []
+    if asked:
         with changing(books) as change:
-            outcome, stored = database.transact(work, change)
-    if isinstance(outcome, Refused):
-        raise _refusal(outcome, stored)
-    # Our own id means that an earlier attempt of this very call had been committed after all.
-    done = recorded(outcome) if isinstance(outcome, Posted) else stored
-    assert done is not None  # noqa: S101 - a replay names what it repeats
-    if not dry_run and books.outcomes is not None:
-        books.outcomes.keep(request, done)
-    return Receipt(done, replayed=done.id != request.id)
+            told = books.database.transact(_told, books, asked, change, by)
+    for one in told:
+        if books.outcomes is not None and one.transaction is not None and not isinstance(one.outcome, Refused):
+            books.outcomes.keep(one.outcome.request, one.transaction)
+    rest = iter(told)
+    return [
+        _answer(next(rest)) if found is None else _receipt(request, found)
+        for request, found in zip(requests, recalled, strict=True)
+    ]
+
+
+def post_all(books: Books, requests: Sequence[Request], by: Mapping[UUID, By] = _OURS) -> list[Receipt]:
+    """Every one of the requests, or none: the first refusal is raised, with its `number` in the list from 1."""
+
+    def work(conn: Connection, change: Change) -> list[_Told]:
+        told = _told(conn, books, requests, change, by)
+        if any(isinstance(one.outcome, Refused) for one in told):
+            raise _Stop(told)
+        return told
+
+    try:
+        with changing(books) as change:
+            told = books.database.transact(work, change)
+    except _Stop as stop:
+        lines = [_line(one.outcome, by) for one in stop.told if isinstance(one.outcome, Refused)]
+        books.database.transact(audit.log, books.ledger, books.actor, books.request_id, lines)
+        answers = [(number, _answer(one)) for number, one in enumerate(stop.told, 1)]
+        number, refusal = next((n, answer) for n, answer in answers if isinstance(answer, errors.LedgerError))
+        refusal.details["number"] = number
+        raise refusal from None
+    return [answer for answer in map(_answer, told) if isinstance(answer, Receipt)]
 
 
 def reversing(
@@ -108,7 +146,13 @@ def reverse(
     return post_one(books, reversing(books, transaction_id, key, original, amount, reason), dry_run=dry_run)
 
 
-def _post(conn: Connection, books: Books, requests: Sequence[Request], change: Change | None) -> list[Outcome]:
+def _post(
+    conn: Connection,
+    books: Books,
+    requests: Sequence[Request],
+    change: Change | None,
+    by: Mapping[UUID, By] = _OURS,
+) -> list[Outcome]:
     # Run again from the start after a lost race: SQL and pure functions only, and marks, which say nothing new.
     facts, writer = journal.gather(conn, books.ledger, requests)
 
@@ -116,7 +160,7 @@ def _post(conn: Connection, books: Books, requests: Sequence[Request], change: C
         decision = decide(requests, facts)
 
     journal.write(conn, books.ledger, decision.posted(), decision.standings)
-    lines = [_line(outcome) for outcome in decision.outcomes if not isinstance(outcome, Replayed)]
+    lines = [_line(outcome, by) for outcome in decision.outcomes if not isinstance(outcome, Replayed)]
     audit.log(conn, books.ledger, books.actor, books.request_id, lines)
     if change is not None:
         change.mark(conn, writer, facts.accounts, decision.standings, _repeated(decision.outcomes, facts))
@@ -130,22 +174,61 @@ def _repeated(outcomes: Sequence[Outcome], facts: Facts) -> dict[str, Stands]:
     return {code: facts.standings[code] for code in named & facts.standings.keys()}
 
 
-def _line(outcome: Posted | Refused) -> audit.Line:
+def _line(outcome: Posted | Refused, by: Mapping[UUID, By]) -> audit.Line:
     request = outcome.request
+    asked = by.get(request.id)
     if isinstance(outcome, Posted):
         posted = audit.activity(1, len(outcome.entries), volume(outcome.entries))
-        return audit.Line(request.kind, str(request.id), "posted", posted)
+        return audit.Line(request.kind, str(request.id), "posted", posted, asked)
     detail = {"reason": outcome.reason, **outcome.details}
-    return audit.Line(request.kind, request.key, "refused", detail)
+    return audit.Line(request.kind, request.key, "refused", detail, asked)
 
 
-def _stored(conn: Connection, books: Books, outcome: Outcome) -> Transaction | None:
-    """What was posted under the key before, if anything was.
+class _Told(NamedTuple):
+    outcome: Outcome
+    transaction: Transaction | None
+    """What the books have under the key; None when that is nothing."""
 
-    Read in the transaction that found the key: if a read of its own failed, what is posted would be told as a failure.
-    """
-    known = None if isinstance(outcome, Posted) else outcome.known
-    return None if known is None else reports.transaction(conn, books.ledger, known.id)
+
+class _Stop(Exception):
+    """Carries what was refused out of a transaction that must not be committed."""
+
+    def __init__(self, told: list[_Told]) -> None:
+        self.told = told
+
+
+def _told(
+    conn: Connection,
+    books: Books,
+    requests: Sequence[Request],
+    change: Change | None,
+    by: Mapping[UUID, By] = _OURS,
+) -> list[_Told]:
+    """What was posted before is read in the transaction that found it: if a read of its own failed, it would be told
+    as a failure."""
+    outcomes = _post(conn, books, requests, change, by)
+    before = {outcome.known.id for outcome in outcomes if not isinstance(outcome, Posted) and outcome.known is not None}
+    stored = reports.transactions(conn, books.ledger, list(before)) if before else {}
+    return [_Told(outcome, _transaction(outcome, stored)) for outcome in outcomes]
+
+
+def _transaction(outcome: Outcome, stored: Mapping[UUID, Transaction]) -> Transaction | None:
+    if isinstance(outcome, Posted):
+        return recorded(outcome)
+    return None if outcome.known is None else stored[outcome.known.id]
+
+
+def _answer(told: _Told) -> Receipt | errors.LedgerError:
+    outcome, transaction = told
+    if isinstance(outcome, Refused):
+        return _refusal(outcome, transaction)
+    assert transaction is not None  # noqa: S101 - a replay names what it repeats
+    return _receipt(outcome.request, transaction)
+
+
+def _receipt(request: Request, transaction: Transaction) -> Receipt:
+    """Our own id means that an earlier attempt of this very call had been committed after all."""
+    return Receipt(transaction, replayed=transaction.id != request.id)
 
 
 def _refusal(refused: Refused, stored: Transaction | None) -> errors.LedgerError:

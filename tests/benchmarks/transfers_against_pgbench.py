@@ -33,7 +33,7 @@ def main() -> None:
             asked.rounds,
             {
                 TRANSFERS: lambda: _transfers(host, books, pairs, asked.seconds),
-                TPC_B: lambda: _tpc_b(host, asked.seconds),
+                TPC_B: lambda: tpc_b(host, asked.seconds, 1),
             },
         )
         books.database.close()
@@ -62,13 +62,13 @@ def _post_for(books: Books, pairs: Iterator[tuple[str, str, str]], seconds: floa
     return done / passed
 
 
-def _tpc_b(host: Server, seconds: int) -> float:
+def tpc_b(host: Server, seconds: int, clients: int) -> float:
     """Transactions a second on freshly made tables."""
     host.fresh("tpcb")
     pgbench = [str(harness.binaries() / "pgbench"), "--quiet"]
     _run([*pgbench, "--initialize", "--scale", str(SCALE), host.at("tpcb")])
     host.checkpoint()
-    said = _run([pgbench[0], "--client=1", "--no-vacuum", f"--time={seconds}", host.at("tpcb")])
+    said = _run([pgbench[0], f"--client={clients}", "--no-vacuum", f"--time={seconds}", host.at("tpcb")])
     found = re.search(r"^tps = ([0-9.]+)", said, re.MULTILINE)
     assert found is not None, said
     return float(found[1])

@@ -117,7 +117,7 @@ def _first_facts_for_ever() -> Patches:
 
 
 def _lock_request_by_request() -> Patches:
-    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any) -> list[Any]:
+    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any, *_by: Any) -> list[Any]:
         return [outcome for request in requests for outcome in _post(conn, books, [request], change)]
 
     return [(payments, "_post", post)]
@@ -184,7 +184,7 @@ def _new_key_after_loss() -> Patches:
 def _new_key_for_each_try() -> Patches:
     tries: dict[Any, int] = {}
 
-    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any) -> list[Any]:
+    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any, *_by: Any) -> list[Any]:
         number = tries[requests[0].id] = tries.get(requests[0].id, 0) + 1
         if number > 1:
             requests = [request._replace(id=uuid7(), key=f"{request.key} try {number}") for request in requests]

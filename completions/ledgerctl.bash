@@ -1,7 +1,7 @@
 # Completion of ledgerctl. Made by tools/generate_completions.py; do not edit.
 _ledgerctl_commands() {
     case $1 in
-        '') echo 'init demo balance history transfer post reverse resolve import doctor serve-metrics help completion db ledger currency account transaction imports reconcile config' ;;
+        '') echo 'init demo balance history transfer post reverse resolve import doctor serve-metrics serve help completion db ledger currency account transaction imports reconcile token config' ;;
         'db') echo 'status start stop upgrade roles' ;;
         'ledger') echo 'create list' ;;
         'currency') echo 'add list' ;;
@@ -9,6 +9,7 @@ _ledgerctl_commands() {
         'transaction') echo 'show' ;;
         'imports') echo 'list show reverse' ;;
         'reconcile') echo 'list show open match unmatch' ;;
+        'token') echo 'issue' ;;
         'config') echo 'show' ;;
     esac
 }
@@ -26,6 +27,7 @@ _ledgerctl_options() {
         'import') echo '--map --set --map-name --delimiter --decimal --encoding --date-format --skip-lines --explain --dry-run -n --skip-rejects --rejects --max-rejects --commit-every --expect-rows --expect-total --again' ;;
         'doctor') echo '--strict' ;;
         'serve-metrics') echo '--listen' ;;
+        'serve') echo '--listen' ;;
         'db roles') echo '--print' ;;
         'currency add') echo '--exponent' ;;
         'account create') echo '--currency --type --name --min-balance --max-balance --metadata' ;;
@@ -39,6 +41,7 @@ _ledgerctl_options() {
         'reconcile show') echo '--matches --html' ;;
         'reconcile open') echo '--account' ;;
         'reconcile match') echo '--account --line --entry --reason' ;;
+        'token issue') echo '--scope --minutes --key' ;;
         'config show') echo '--origin' ;;
     esac
     echo '--config --profile --ledger -l --output -o --actor --color --fields --out --no-header --csv-safe --quiet -q --verbose -v --log-format --no-input --debug --version'
@@ -80,7 +83,7 @@ _ledgerctl() {
         word=${COMP_WORDS[place]}
         if [ -n "$skip" ]; then skip=''; continue; fi
         case $word in
-            --accept|--account|--actor|--after|--amount|--as-of|--bank-account|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--deadline|--decimal|--delimiter|--description|--effective-at|--encoding|--entry|--expect-rows|--expect-total|--exponent|--fields|--format|--html|--idempotency-key|--keep|--ledger|--limit|--line|--listen|--log-format|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--statement|--type|--until|--window|-i|-l|-o) skip=1 ;;
+            --accept|--account|--actor|--after|--amount|--as-of|--bank-account|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--deadline|--decimal|--delimiter|--description|--effective-at|--encoding|--entry|--expect-rows|--expect-total|--exponent|--fields|--format|--html|--idempotency-key|--keep|--key|--ledger|--limit|--line|--listen|--log-format|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--minutes|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--scope|--set|--since|--skip-lines|--statement|--type|--until|--window|-i|-l|-o) skip=1 ;;
             -*) ;;
             *) [[ " $(_ledgerctl_commands "$path") " == *" $word "* ]] && path="${path:+$path }$word" ;;
         esac
@@ -92,7 +95,7 @@ _ledgerctl() {
         --type) COMPREPLY=($(compgen -W 'asset liability equity income expense' -- "$current")); return ;;
         --format) COMPREPLY=($(compgen -W 'csv mt940 camt053 ofx' -- "$current")); return ;;
         --config|--out|--keep|--statement|--html|--metrics-textfile) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --accept|--account|--actor|--after|--amount|--as-of|--bank-account|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--deadline|--decimal|--delimiter|--description|--effective-at|--encoding|--entry|--expect-rows|--expect-total|--exponent|--fields|--format|--html|--idempotency-key|--keep|--ledger|--limit|--line|--listen|--log-format|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--set|--since|--skip-lines|--statement|--type|--until|--window|-i|-l|-o) return ;;
+        --accept|--account|--actor|--after|--amount|--as-of|--bank-account|--before|--color|--commit-every|--config|--confirm|--currency|--database-url|--date-format|--deadline|--decimal|--delimiter|--description|--effective-at|--encoding|--entry|--expect-rows|--expect-total|--exponent|--fields|--format|--html|--idempotency-key|--keep|--key|--ledger|--limit|--line|--listen|--log-format|--map|--map-name|--max-balance|--max-rejects|--metadata|--metrics-textfile|--min-balance|--minutes|--name|--out|--output|--profile|--pushgateway|--reason|--reference|--rejects|--scope|--set|--since|--skip-lines|--statement|--type|--until|--window|-i|-l|-o) return ;;
     esac
     if [[ $current == -* ]]; then
         COMPREPLY=($(compgen -W "$(_ledgerctl_options "$path")" -- "$current"))

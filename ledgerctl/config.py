@@ -87,6 +87,30 @@ class Redis:
 
 
 @dataclass(frozen=True, slots=True)
+class Api:
+    listen: str = "127.0.0.1:8080"
+    issuer: str = ""
+    """`iss` of the tokens that are good."""
+    audience: str = "ledgerctl"
+    """`aud` of the tokens that are good."""
+    jwks: str = ""
+    """The public keys of who issues tokens: a file or an https URL."""
+    secret_file: str = ""
+    """Or a file with a secret of 32 bytes or more (HS256), readable by nobody else."""
+    certificate: str = ""
+    """With `private_key`, files in PEM: then it is https that is served."""
+    private_key: str = ""
+    cors: str = ""
+    """Origins of web pages that may ask, separated by commas; empty: none."""
+    requests: int = _number(6000, least=1)
+    window_s: int = _number(60, least=1)
+    """So many requests of one subject in so many seconds."""
+    body_max_bytes: int = _number(1_048_576, least=1024)
+    list_max: int = _number(1000, least=1)
+    page_max: int = _number(500, least=1)
+
+
+@dataclass(frozen=True, slots=True)
 class ImportMap:
     """How the files of one sender are read; `map` and `set` are fields by name, as --map and --set take them."""
 
@@ -125,13 +149,14 @@ class Settings:
     state: State = State()
     metrics: Metrics = Metrics()
     redis: Redis = Redis()
+    api: Api = Api()
     protected: bool = False
     """Of a profile: dangerous commands then ask for its name."""
 
 
 OneMap = TypeVar("OneMap", ImportMap, StatementMap)
 
-_Section = Database | Ledger | Output | Log | State | Metrics | Redis
+_Section = Database | Ledger | Output | Log | State | Metrics | Redis | Api
 _SECTIONS: Mapping[str, type[_Section]] = {
     "database": Database,
     "ledger": Ledger,
@@ -140,6 +165,7 @@ _SECTIONS: Mapping[str, type[_Section]] = {
     "state": State,
     "metrics": Metrics,
     "redis": Redis,
+    "api": Api,
 }
 
 
@@ -182,8 +208,28 @@ class Configuration:
     @property
     def metrics_textfile(self) -> Path | None:
         """The file of `metrics.textfile`; a relative one is relative to the file that says it."""
-        named = self.settings.metrics.textfile
-        return self._start("metrics.textfile") / named if named else None
+        return self._file("metrics.textfile", self.settings.metrics.textfile)
+
+    @property
+    def api_jwks(self) -> str:
+        """`api.jwks`, as the next ones: a relative file is relative to the file that says it. A URL is itself."""
+        named = self.settings.api.jwks
+        return named if "://" in named else str(self._file("api.jwks", named) or "")
+
+    @property
+    def api_secret_file(self) -> Path | None:
+        return self._file("api.secret_file", self.settings.api.secret_file)
+
+    @property
+    def api_certificate(self) -> Path | None:
+        return self._file("api.certificate", self.settings.api.certificate)
+
+    @property
+    def api_private_key(self) -> Path | None:
+        return self._file("api.private_key", self.settings.api.private_key)
+
+    def _file(self, name: str, named: str) -> Path | None:
+        return self._start(name) / named if named else None
 
     def _resolved(self, name: str, directory: str) -> Path:
         return (self._start(name) / directory).resolve()
@@ -300,6 +346,7 @@ def _merge(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, d
         State(**values["state"]),
         Metrics(**values["metrics"]),
         Redis(**values["redis"]),
+        Api(**values["api"]),
         protected,
     )
     return settings, origins

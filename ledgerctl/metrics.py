@@ -141,4 +141,17 @@ OF_BOOKS = (
     BUILD,
 )
 
-DECLARED = (*OF_RUNS, *OF_BOOKS)
+# -- what the API has answered ----------------------------------------------------------------------------------------
+
+HTTP_REQUESTS = Metric(
+    "ledgerctl_http_requests_total",
+    "Requests that the API has answered, by the route's template.",
+    labels=("route", "method", "status"),
+    kind="counter",
+)
+HTTP_SECONDS = Metric(
+    "ledgerctl_http_request_seconds_total", "How long they took, all together.", "seconds", ("route",), "counter"
+)
+OF_API = (HTTP_REQUESTS, HTTP_SECONDS)
+
+DECLARED = (*OF_RUNS, *OF_BOOKS, *OF_API)

@@ -19,6 +19,8 @@ SECTIONS = {
     "log": config.Log,
     "state": config.State,
     "metrics": config.Metrics,
+    "redis": config.Redis,
+    "api": config.Api,
 }
 
 
@@ -167,6 +169,26 @@ def test_a_relative_textfile_is_beside_the_file_that_says_it_or_where_the_comman
 
     monkeypatch.setenv("LEDGERCTL_METRICS_TEXTFILE", "job.prom")
     assert config.load(file).metrics_textfile == Path("job.prom")
+
+
+def test_relative_files_of_the_api_are_beside_the_file_that_says_them_and_urls_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    file = place / "ledgerctl.toml"
+    file.write_text('[api]\njwks = "keys.json"\nsecret_file = "s"\ncertificate = "/tls/c.pem"\nprivate_key = "k.pem"\n')
+    found, none = config.load(file), config.load()
+
+    assert found.api_jwks == str(place / "keys.json")
+    assert [found.api_secret_file, found.api_private_key] == [place / "s", place / "k.pem"]
+    assert found.api_certificate == Path("/tls/c.pem")
+    assert [none.api_jwks, none.api_secret_file, none.api_certificate, none.api_private_key] == ["", None, None, None]
+
+    monkeypatch.setenv("LEDGERCTL_API_JWKS", "https://issuer.example/keys.json")
+    monkeypatch.setenv("LEDGERCTL_API_SECRET_FILE", "s")
+    assert config.load(file).api_jwks == "https://issuer.example/keys.json"
+    assert config.load(file).api_secret_file == Path("s")
 
 
 def test_a_configuration_that_is_wrong_leaves_what_the_environment_says_of_metrics(

@@ -52,9 +52,9 @@ SHELL = re.compile(r"(?ms)^```sh\n(.*?)^```$")
 STEP = re.compile(r"(?m)^(\$ .*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)")
 """A command, with its continued lines, and what it printed."""
 
-SHOWN_WITHOUT_ITS_OUTPUT = {("demo",), ("completion",), ("serve-metrics",)}
-"""The demo runs fifteen commands on a server of its own, a completion script is for a shell, and a server does not end:
-none of them is run here."""
+SHOWN_WITHOUT_ITS_OUTPUT = {("demo",), ("completion",), ("serve-metrics",), ("serve",), ("token", "issue")}
+"""The demo runs fifteen commands on a server of its own, a completion script is for a shell, a server does not end, and
+a token is a secret: none of them is run here."""
 
 
 # -- the story of docs/cli.md ----------------------------------------------------------------------------------------

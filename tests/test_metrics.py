@@ -21,4 +21,4 @@ def test_no_label_tells_of_somebody() -> None:
     labels = {label for one in metrics.DECLARED for label in one.labels}
 
     of_books = {"ledger", "kind", "outcome", "currency", "reason", "status", "version", "schema"}
-    assert labels == of_books | {"state", "use", "result"}
+    assert labels == of_books | {"state", "use", "result"} | {"route", "method"}

@@ -42,7 +42,7 @@ def serve_metrics(
     from ledgerctl.serving import Server, application
 
     invocation = context.obj
-    host, port = _address(listen)
+    host, port = address(listen)
     redis = invocation.configuration.settings.redis
     watch = Watch(redis) if redis.url else None
     database = _database(invocation, STATEMENT_MS)
@@ -90,7 +90,7 @@ def _in_doubt(invocation: Invocation) -> int:
         return 0
 
 
-def _address(listen: str) -> tuple[str, int]:
+def address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     host = {"localhost": "127.0.0.1"}.get(host, host.strip("[]"))
     try:

@@ -1,0 +1,144 @@
+"""What every route asks of a request first: who sends it, whether he may, how often he did, and under which key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from fastapi import Depends, Header, Path, Request
+from fastapi.concurrency import run_in_threadpool
+
+from ledgerctl import tracing
+from ledgerctl.api import bodies
+from ledgerctl.api.library import Library
+from ledgerctl.api.problems import Problem
+from ledgerctl.api.tokens import Caller, Guard
+from ledgerctl.cache.limits import Answer, Policy
+from ledgerctl.core import texts
+from ledgerctl.db.audit import By
+from ledgerctl.services.books import Books
+from ledgerctl.services.observing import Observatory
+
+T = TypeVar("T")
+
+KEY_HELP = "One key a change, kept for ever: the same request again under it is answered, and not made again."
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": bodies.Problem, "description": words}
+    for status, words in (
+        (400, "The request cannot be understood, or lacks its Idempotency-Key."),
+        (401, "There is no token, or not a good one."),
+        (403, "The token lacks the scope."),
+        (404, "There is no such account or transaction."),
+        (409, "It contradicts what is there, or what it needs is busy: the same again is safe."),
+        (413, "The body is too large."),
+        (422, "The ledger refuses it, or the key was used for another request."),
+        (429, "Too many requests."),
+        (503, "The database is away, or what became of the request is not known: the same again is safe."),
+    )
+}
+
+
+class Service(NamedTuple):
+    """What the routes are given."""
+
+    library: Library
+    guard: Guard
+    requests: Policy
+    list_max: int
+    page_max: int
+    observatory: Observatory
+    exposed: Callable[[str], tuple[bytes, str]]
+    """Metrics, as an Accept header wants them, and their media type."""
+
+
+class Asked(NamedTuple):
+    """One request that may be answered."""
+
+    service: Service
+    caller: Caller
+    request_id: str
+
+    @property
+    def by(self) -> By:
+        return By(self.caller.subject, self.request_id, tracing.trace_id())
+
+
+def by_books(asked: Asked) -> Books:
+    """The books of this thread, as the caller uses them."""
+    books = asked.service.library.books(asked.caller.ledger)
+    return replace(books, actor=asked.caller.subject, request_id=asked.request_id)
+
+
+def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def allowed(scope: str) -> Any:
+    """A dependency: the caller, if his token has the scope, and he has not asked too often."""
+
+    async def ask(request: Request) -> Asked:
+        service = service_of(request)
+        # Two such headers are none: somebody in between may have looked at the other one.
+        header = ", ".join(request.headers.getlist("authorization")) or None
+        caller = service.guard.known(header)
+        if caller is None:
+            caller = await run_in_threadpool(service.guard.caller, header)
+        if scope not in caller.scopes:
+            challenge = {"WWW-Authenticate": f'Bearer realm="ledger", error="insufficient_scope", scope="{scope}"'}
+            raise Problem(HTTPStatus.FORBIDDEN, "FORBIDDEN", f"the token lacks the scope {scope}", challenge)
+        answer = await _limited(service, caller)
+        request.state.caller, request.state.limits = caller, _fields(service.requests, answer)
+        if not answer.allowed:
+            detail = f"more than {answer.limit} requests in {service.requests.window_s} s"
+            retry = {"Retry-After": str(answer.retry_s)}
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", detail, retry)
+        return Asked(service, caller, request.state.request_id)
+
+    ask.scope = scope  # type: ignore[attr-defined]  # a test looks for it: a route without one is open
+    return Depends(ask)
+
+
+def public(endpoint: T) -> T:
+    """Marks a route that needs no token: it tells nothing of anybody."""
+    endpoint.public = True  # type: ignore[attr-defined]  # a test looks for it
+    return endpoint
+
+
+async def _limited(service: Service, caller: Caller) -> Answer:
+    subject = f"{caller.ledger}\0{caller.subject}"
+    ask: Callable[[], Answer] = lambda: service.library.limiter().ask(service.requests, subject)  # noqa: E731
+    return await run_in_threadpool(ask) if service.library.shares_limits else ask()
+
+
+def _fields(policy: Policy, answer: Answer) -> dict[str, str]:
+    """draft-ietf-httpapi-ratelimit-headers, in its older form, which clients read."""
+    return {
+        "RateLimit-Limit": str(answer.limit),
+        "RateLimit-Remaining": str(answer.remaining),
+        "RateLimit-Reset": str(answer.reset_s),
+        "RateLimit-Policy": f"{policy.requests};w={policy.window_s}",
+    }
+
+
+def _key(idempotency_key: Annotated[str | None, Header(description=KEY_HELP, max_length=255)] = None) -> str:
+    if idempotency_key is None or not idempotency_key.strip():
+        raise Problem(HTTPStatus.BAD_REQUEST, "NO_IDEMPOTENCY_KEY", "a change needs the header Idempotency-Key")
+    return texts.idempotency_key(idempotency_key)
+
+
+Key = Annotated[str, Depends(_key)]
+
+AccountCode = Annotated[
+    str, Path(description="The account's code.", examples=["customers:alice"], pattern=f"^{texts.CODE.pattern}$")
+]
+
+Reads = Annotated[Asked, allowed("read")]
+CreatesAccounts = Annotated[Asked, allowed("accounts:write")]
+Transfers = Annotated[Asked, allowed("transfers:write")]
+Reverses = Annotated[Asked, allowed("reverse")]
+Measures = Annotated[Asked, allowed("metrics")]

@@ -1,0 +1,52 @@
+"""What was answered, for Prometheus, by the route's template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from threading import Lock
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from ledgerctl import metrics
+from ledgerctl.exposition import Values, registry
+from ledgerctl.metrics import Samples
+from ledgerctl.services.observing import Observatory
+
+
+class Counts(Collector):
+    """Of this process; what stands in the books is beside it."""
+
+    def __init__(self, observatory: Observatory) -> None:
+        self._observatory = observatory
+        self._lock = Lock()
+        self._answers: Counter[tuple[str, str, str]] = Counter()
+        self._seconds: Counter[tuple[str]] = Counter()
+        self._registry = registry(self)
+
+    def count(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One answer."""
+        with self._lock:
+            self._answers[route, method, str(status)] += 1
+            self._seconds[(route,)] += seconds  # type: ignore[assignment]  # seconds, not a number of them
+
+    def exposed(self, accept: str) -> tuple[bytes, str]:
+        """As the Accept header wants it, and what that is."""
+        try:
+            encoder, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encoder, media_type = choose_encoder("")
+        return encoder(self._registry), media_type
+
+    def collect(self) -> Iterable[Family]:
+        with self._lock:
+            ours: Samples = {
+                **{(metrics.HTTP_REQUESTS, labels): number for labels, number in self._answers.items()},
+                **{(metrics.HTTP_SECONDS, labels): seconds for labels, seconds in self._seconds.items()},
+            }
+        return Values({**self._observatory.samples(), **ours}).collect()
+
+    def describe(self) -> Iterable[Family]:
+        return map(Values({}).family, (*metrics.OF_BOOKS, *metrics.OF_API))

@@ -101,7 +101,9 @@ class Gatherer:
                 self._last = len(some)
             elif not self._closing:  # another poster was faster
                 return self._taken()
-            return some
+        # From here on nobody can take his request back: it is posted, and its outcome is told if he is still there.
+        asked = [one for one in some if one.receipt.set_running_or_notify_cancel()]
+        return asked if asked or not some else self._taken()
 
     def _failed(self, some: list[_Waiting], error: Exception) -> None:
         if len(some) == 1 or isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):

@@ -144,6 +144,20 @@ def test_what_was_taken_is_finished_and_nothing_more_is_taken(open_main: Open, f
         gatherer.submit(transfer("alice", "carol", "1"), US)
 
 
+def test_who_goes_away_stops_nobody_else(gatherer: Gatherer, conn: Connection) -> None:
+    """Before his request is taken it is not posted; afterwards it is, and nobody is told."""
+    with gatherer._changed:
+        gone = gatherer.submit(transfer("alice", "carol", "7", "gone"), US)
+        stays = gatherer.submit(transfer("alice", "carol", "1"), US)
+        assert gone.cancel()
+
+    assert told([stays]) == ["posted"]
+    assert not stays.cancel()
+    alone = gatherer.submit(transfer("alice", "carol", "1"), US)
+    assert told([alone, gatherer.submit(transfer("alice", "carol", "1"), US)]) == ["posted", "posted"]
+    assert count(conn, "transactions", "idempotency_key = 'gone'") == 0
+
+
 def test_nobody_waits_for_others_for_long(gatherer: Gatherer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many came a moment ago, and one comes now."""
     told(together(gatherer, *(transfer("alice", "carol", "0.01") for _ in range(50))))

@@ -9,7 +9,7 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -337,12 +337,12 @@ def test_what_was_found_posted_is_never_told_as_a_failure(
 ) -> None:
     """The answer is lost, and then the connection again, while the second attempt reads what the first has posted."""
     lost = lending.database.connect()
-    read, reading = reports.transaction, itertools.count(1)
+    read, reading = reports.transactions, itertools.count(1)
 
-    def read_and_cut(conn: Connection, ledger: int, reference: UUID | str) -> Transaction:
+    def read_and_cut(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Transaction]:
         if next(reading) == 1:
             cut(conn)
-        return read(conn, ledger, reference)
+        return read(conn, ledger, ids)
 
     def cut_and_let_go() -> None:
         until(lambda: waiting(slow_commit))
@@ -350,7 +350,7 @@ def test_what_was_found_posted_is_never_told_as_a_failure(
         until(lambda: len(waiting(slow_commit)) == 2)
         let_go(slow_commit)
 
-    monkeypatch.setattr(reports, "transaction", read_and_cut)
+    monkeypatch.setattr(reports, "transactions", read_and_cut)
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(cut_and_let_go)
         receipt = payments.post_one(lending, transfer("bank", "alice", "5"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -55,3 +56,12 @@ def registry(*collectors: Collector) -> CollectorRegistry:
     for collector in collectors:
         made.register(collector)
     return made
+
+
+def understood(accept: str) -> str:
+    """An Accept header that the library can read: one without sense is none."""
+    try:
+        choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        return ""
+    return accept

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import ProcessCollector, make_wsgi_app
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ledgerctl.errors import CannotListen
-from ledgerctl.exposition import Values, registry
+from ledgerctl.exposition import Values, registry, understood
 from ledgerctl.metrics import OF_BOOKS, Samples
 
 if TYPE_CHECKING:
@@ -63,12 +62,7 @@ def application(samples: Callable[[], Samples], trouble: Callable[[], str]) -> W
 
 def _understood(environ: WSGIEnvironment) -> WSGIEnvironment:
     """The request as the library takes it: a GET, whose Accept header it can read."""
-    accept = environ.get("HTTP_ACCEPT", "")
-    try:
-        choose_encoder(accept)
-    except (TypeError, ValueError):  # a version that is no number
-        accept = ""
-    return {**environ, "REQUEST_METHOD": "GET", "HTTP_ACCEPT": accept}
+    return {**environ, "REQUEST_METHOD": "GET", "HTTP_ACCEPT": understood(environ.get("HTTP_ACCEPT", ""))}
 
 
 def _said(start_response: StartResponse, status: str, text: str, *headers: tuple[str, str]) -> list[bytes]:

@@ -21,7 +21,7 @@ import pytest
 
 from ledgerctl import config, metrics
 from ledgerctl.core.model import Kind, Status
-from ledgerctl.db import gauges
+from ledgerctl.db import epochs
 from ledgerctl.errors import Exit
 from tests.test_docs import COMMANDS, parse
 
@@ -338,7 +338,7 @@ CLOSED = {
     "kind": set[str](Kind),
     "status": set[str](Status),
     "outcome": {"posted", "replayed", "refused"},
-    "state": set(gauges.STATES),
+    "state": set(epochs.STATES),
     "use": {"balances", "outcomes", "limits"},
     "result": {"hit", "miss", "mismatch", "fallback", "allowed", "refused", "closed"},
     "ledger": {"main"},

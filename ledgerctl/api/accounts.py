@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from ledgerctl.api import bodies
-from ledgerctl.api.asking import PROBLEMS, AccountCode, CreatesAccounts, Key, Reads, by_books
+from ledgerctl.api.asking import PROBLEMS, REPLAYED, AccountCode, CreatesAccounts, Key, Reads, by_books
 from ledgerctl.core import times
 from ledgerctl.db import accounts as tables
 from ledgerctl.db import reports
@@ -27,7 +27,7 @@ def create(body: bodies.NewAccount, asked: CreatesAccounts, key: Key, response: 
     exponents = books.database.read(tables.exponents, books.ledger)
     new = account_csv.new_account(given, exponents, body.metadata)
     if not accounts.create_once(books, new, key):
-        response.headers["Idempotent-Replayed"] = "true"
+        response.headers[REPLAYED] = "true"
     response.headers["Location"] = f"/api/v1/accounts/{new.code}"
     return objects.account(books.database.read(reports.require_account, books.ledger, new.code))
 
@@ -49,10 +49,10 @@ def balance(
     now = datetime.now(UTC)
     if as_of is None:
         held = asked.service.library.reader(asked.caller.ledger).balance(code)
-        return objects.balance(held, now.replace(microsecond=0))
+        return objects.balance(objects.held(held), now.replace(microsecond=0))
     instant = times.parse_relative(as_of, now)
     books = by_books(asked)
     for row in books.database.read(reports.balances_as_of, books.ledger, code, instant):
         if row["code"] == code:
-            return objects.balance_then(row, instant)
+            return objects.balance(row, instant)
     raise AccountNotFound(account=code)

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from ledgerctl import __version__
+from ledgerctl import __version__, logs
 from ledgerctl.api import accounts, operations, problems, transactions, transfers
 from ledgerctl.api.asking import Service
 from ledgerctl.api.counting import Counts
@@ -36,13 +37,14 @@ def create(configuration: Configuration, application: str) -> FastAPI:
     settings = configuration.settings
     library = Library(configuration, application)
     watch = Watch(settings.redis) if settings.redis.url else None
-    observatory = Observatory(library.database(), lambda: 0, lambda _problem: None, watch)
+    observatory = Observatory(library.database(), None, lambda words: logs.event("metrics", detail=words), watch)
     counts = Counts(observatory)
     policy = Policy("api", settings.api.requests, settings.api.window_s, "local")
     guard = _guard(configuration)
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(observatory.begin, observatory.database)  # from here on it is counted
         yield
         library.close()
 

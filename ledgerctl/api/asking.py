@@ -7,7 +7,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from ledgerctl import tracing
@@ -18,11 +18,14 @@ from ledgerctl.api.tokens import Caller, Guard
 from ledgerctl.cache.limits import Answer, Policy
 from ledgerctl.core import texts
 from ledgerctl.db.audit import By
+from ledgerctl.formats import objects
 from ledgerctl.services.books import Books
 from ledgerctl.services.observing import Observatory
+from ledgerctl.services.payments import Receipt
 
 T = TypeVar("T")
 
+REPLAYED = "Idempotent-Replayed"
 KEY_HELP = "One key a change, kept for ever: the same request again under it is answered, and not made again."
 
 
@@ -71,6 +74,14 @@ def by_books(asked: Asked) -> Books:
     """The books of this thread, as the caller uses them."""
     books = asked.service.library.books(asked.caller.ledger)
     return replace(books, actor=asked.caller.subject, request_id=asked.request_id)
+
+
+def told(receipt: Receipt, response: Response) -> dict[str, Any]:
+    """The body for one transaction, with where it is and whether it was there before in the headers."""
+    response.headers["Location"] = f"/api/v1/transactions/{receipt.transaction.id}"
+    if receipt.replayed:
+        response.headers[REPLAYED] = "true"
+    return objects.posted(receipt.transaction, receipt.status)
 
 
 def service_of(request: Request) -> Service:

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ledgerctl import metrics
-from ledgerctl.exposition import Values, registry
+from ledgerctl.exposition import Values, registry, understood
 from ledgerctl.metrics import Samples
 from ledgerctl.services.observing import Observatory
 
@@ -34,10 +34,7 @@ class Counts(Collector):
 
     def exposed(self, accept: str) -> tuple[bytes, str]:
         """As the Accept header wants it, and what that is."""
-        try:
-            encoder, media_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is no number
-            encoder, media_type = choose_encoder("")
+        encoder, media_type = choose_encoder(understood(accept))
         return encoder(self._registry), media_type
 
     def collect(self) -> Iterable[Family]:

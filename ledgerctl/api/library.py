@@ -87,7 +87,7 @@ class Library:
 
     def database(self) -> Database:
         """Another connection, which starts no server."""
-        made = Database.of(self._configuration, self._application, _unheard)
+        made = Database.of(self._configuration, self._application, _unheard).attached()
         with self._lock:
             self._databases[id(made)] = made
         return made

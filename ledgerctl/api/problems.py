@@ -46,15 +46,18 @@ class Problem(HTTPException):
         self.status, self.code = status, code
 
 
-def status_of(error: LedgerError) -> HTTPStatus:
-    if isinstance(error, IdempotencyConflict):
+def status_of(error: LedgerError, *, changing: bool) -> HTTPStatus:
+    """Of a change, an account that is not there is no wrong address: the address was right."""
+    if isinstance(error, IdempotencyConflict) or (
+        changing and isinstance(error, Refusal) and error.exit_code is Exit.NOT_FOUND
+    ):
         return HTTPStatus.UNPROCESSABLE_ENTITY
     return _STATUSES.get(error.exit_code, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def shape(error: LedgerError) -> dict[str, Any]:
+def shape(error: LedgerError, *, changing: bool) -> dict[str, Any]:
     """The document for an error of the ledger; one that is ours tells nothing but its code."""
-    status = status_of(error)
+    status = status_of(error, changing=changing)
     ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
     told = error.as_json()["error"]
     document = _document(status, error.code, "the server has failed; its log says how" if ours else told["message"])
@@ -63,9 +66,9 @@ def shape(error: LedgerError) -> dict[str, Any]:
     return document
 
 
-def of_ledger(_request: Request, error: Exception) -> Response:
+def of_ledger(request: Request, error: Exception) -> Response:
     assert isinstance(error, LedgerError)  # noqa: S101 - registered for these
-    document = shape(error)
+    document = shape(error, changing=request.method == "POST")
     if document["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
         logs.event("failed", level=logging.ERROR, code=error.code, detail=str(error))
     busy = error.exit_code in (Exit.TRY_AGAIN, Exit.UNAVAILABLE, Exit.OUTCOME_UNKNOWN)
@@ -102,14 +105,7 @@ def of_bug(error: Exception) -> Response:
 
 def refused(error: LedgerError) -> dict[str, Any]:
     """One of a list that was refused, while others were posted."""
-    return {"status": "refused", "problem": shape(error)}
-
-
-def posting(error: LedgerError) -> LedgerError:
-    """An account that is not there is no wrong address, where the address was right."""
-    if isinstance(error, Refusal) and error.exit_code is Exit.NOT_FOUND:
-        error.exit_code = Exit.REFUSED  # type: ignore[misc]  # of this one alone
-    return error
+    return {"status": "refused", "problem": shape(error, changing=True)}
 
 
 def too_many(most: int) -> Problem:

@@ -7,11 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from ledgerctl.api import bodies, problems
-from ledgerctl.api.asking import PROBLEMS, AccountCode, Key, Reads, Reverses, by_books
+from ledgerctl.api import bodies
+from ledgerctl.api.asking import PROBLEMS, AccountCode, Key, Reads, Reverses, by_books, told
 from ledgerctl.core import money
 from ledgerctl.db import reports
-from ledgerctl.errors import LedgerError
 from ledgerctl.formats import objects
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
@@ -63,11 +62,4 @@ def reverse(
     """Post the opposite of a transaction, linked to it: whole, or once in part."""
     asking = body or bodies.Reversal()
     amount = None if asking.amount is None else money.parse(asking.amount)
-    try:
-        receipt = payments.reverse(by_books(asked), uuid7(), key, transaction_id, amount, asking.reason)
-    except LedgerError as error:
-        raise problems.posting(error) from None
-    if receipt.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/api/v1/transactions/{receipt.transaction.id}"
-    return objects.posted(receipt.transaction, "replayed" if receipt.replayed else "posted")
+    return told(payments.reverse(by_books(asked), uuid7(), key, transaction_id, amount, asking.reason), response)

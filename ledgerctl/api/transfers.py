@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
 from ledgerctl.api import bodies, problems
-from ledgerctl.api.asking import PROBLEMS, Asked, Key, Transfers, by_books
+from ledgerctl.api.asking import PROBLEMS, REPLAYED, Asked, Key, Transfers, by_books, told
 from ledgerctl.core import money, requesting, texts
 from ledgerctl.core.model import Request
 from ledgerctl.errors import LedgerError
 from ledgerctl.formats import objects
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
+from ledgerctl.services.books import Books
+from ledgerctl.services.gathering import Gatherer
 from ledgerctl.services.payments import Receipt
+
+_Post = Callable[[Books, Sequence[Request]], Sequence[Receipt | LedgerError]]
 
 router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS)
 
@@ -35,12 +39,7 @@ async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key, respon
         return await run_in_threadpool(_several, body, key, response, asked)
     request = _request(body, key)
     gatherer = await _gatherer(asked)
-    try:
-        receipt = await asyncio.wrap_future(gatherer.submit(request, asked.by))
-    except LedgerError as error:
-        raise problems.posting(error) from None
-    response.headers["Location"] = f"/api/v1/transactions/{receipt.transaction.id}"
-    return _told(receipt, response)
+    return told(await asyncio.wrap_future(gatherer.submit(request, asked.by)), response)
 
 
 def _several(body: bodies.Transfers, key: str, response: Response, asked: Asked) -> Any:
@@ -48,24 +47,18 @@ def _several(body: bodies.Transfers, key: str, response: Response, asked: Asked)
         raise problems.too_many(asked.service.list_max)
     requests = [_numbered(n, one, key) for n, one in enumerate(body.transfers, 1)]
     books = by_books(asked)
-    if body.mode == "each":
-        answers = payments.post_each(books, requests)
-    else:
-        try:
-            answers = list[Receipt | LedgerError](payments.post_all(books, requests))
-        except LedgerError as error:
-            raise problems.posting(error) from None
-    return {"results": _results(answers, response)}
+    post: _Post = payments.post_each if body.mode == "each" else payments.post_all
+    return {"results": _results(post(books, requests), response)}
 
 
 def _results(answers: Sequence[Receipt | LedgerError], response: Response) -> list[dict[str, Any]]:
     receipts = [answer for answer in answers if isinstance(answer, Receipt)]
     if receipts and len(receipts) == len(answers) and all(receipt.replayed for receipt in receipts):
-        response.headers["Idempotent-Replayed"] = "true"
+        response.headers[REPLAYED] = "true"
     return [
-        problems.refused(problems.posting(answer))
+        problems.refused(answer)
         if isinstance(answer, LedgerError)
-        else objects.posted(answer.transaction, "replayed" if answer.replayed else "posted")
+        else objects.posted(answer.transaction, answer.status)
         for answer in answers
     ]
 
@@ -93,13 +86,8 @@ def _request(body: bodies.Transfer, key: str) -> Request:
     )
 
 
-async def _gatherer(asked: Asked) -> Any:
+async def _gatherer(asked: Asked) -> Gatherer:
     """Already there but for a ledger's first transfer, which opens its books."""
     library, ledger = asked.service.library, asked.caller.ledger
-    return library.known_gatherer(ledger) or await run_in_threadpool(library.gatherer, ledger)
-
-
-def _told(receipt: Receipt, response: Response) -> dict[str, Any]:
-    if receipt.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return objects.posted(receipt.transaction, "replayed" if receipt.replayed else "posted")
+    known = library.known_gatherer(ledger)
+    return await run_in_threadpool(library.gatherer, ledger) if known is None else known

@@ -174,7 +174,7 @@ def _found(context: Context, reference: str) -> Transaction:
 def _show(context: Context, receipt: Receipt, *, dry_run: bool) -> None:
     from ledgerctl.formats import objects
 
-    status = "replayed" if receipt.replayed else "posted"
+    status = receipt.status
     if not dry_run:
         context.obj.ended(status)
     shape = objects.posted(receipt.transaction, status)

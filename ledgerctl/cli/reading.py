@@ -46,10 +46,10 @@ def balance(
 
     from ledgerctl.core import times
     from ledgerctl.db import reports
+    from ledgerctl.formats import objects
 
     now = datetime.now(UTC)
     instant = None if as_of is None else times.parse_relative(as_of, now)
-    stamp = times.text(instant or now.replace(microsecond=0))
     if codes:
         rows = [row for code in codes for row in _balances(context.obj, code, instant)]
     elif instant is not None:
@@ -59,7 +59,7 @@ def balance(
         if len(rows) == limit and not all_ and (total := context.obj.read(reports.count_accounts)) > limit:
             context.obj.note(f"{limit} of {total:,} accounts; --all, or name a prefix")
 
-    answer = [_balance_object(row, stamp) for row in rows]
+    answer = [objects.balance(row, instant or now.replace(microsecond=0)) for row in rows]
     table = [{**row, "account": row.get("account") or f"{row['prefix']}:"} for row in answer]
     context.obj.show(answer, BALANCE_COLUMNS, rows=table)
 
@@ -88,11 +88,10 @@ def _balances(invocation: Invocation, code: str, instant: datetime | None) -> li
 
 
 def _kept(invocation: Invocation, code: str) -> dict[str, Any]:
-    from ledgerctl.core import money
+    from ledgerctl.formats import objects
     from ledgerctl.services.balance_reads import Reader
 
-    balance = Reader(invocation.books).balance(code)
-    return {**balance._asdict(), "balance": money.decimal(balance.balance, balance.exponent)}
+    return objects.held(Reader(invocation.books).balance(code))
 
 
 def _summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,20 +101,6 @@ def _summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         total["balance"] += row["balance"]
         total["seq"] += row["seq"]
     return [sums[place] for place in sorted(sums)]
-
-
-def _balance_object(row: dict[str, Any], stamp: str) -> dict[str, Any]:
-    from ledgerctl.core import money
-
-    name = {"prefix": row["prefix"]} if "prefix" in row else {"account": row["code"]}
-    return {
-        **name,
-        "currency": row["currency"],
-        "balance": money.fixed(row["balance"], row["exponent"]),
-        "as_of": stamp,
-        "seq": int(row["seq"]),
-        "type": row["type"],
-    }
 
 
 def history(

@@ -14,7 +14,7 @@ INSERT = """
     SELECT %s, l.*
     FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[]) AS l
 """
-# Nothing else takes such a lock: who asks under the same subject waits until the other's transaction has ended.
+# Who asks about the same subject waits until the other's transaction has ended; who meets in a hash waits for nothing.
 EXCLUDE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))"
 DETAIL = """
     SELECT detail FROM audit_logs WHERE ledger_id = %s AND action = %s AND subject = %s ORDER BY id LIMIT 1

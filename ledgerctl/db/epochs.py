@@ -14,6 +14,8 @@ from psycopg.rows import class_row
 
 from ledgerctl.db.connection import Connection
 
+STATES = ("off", "arming", "waiting", "on", "closing")
+"""Only `on` may be read by; who posts minds all of them but `off`."""
 Purpose = Literal["balances", "outcomes"]
 
 LIVE = "SELECT id, state, instance, secret FROM live_epochs WHERE ledger_id = %s AND purpose = %s"
@@ -75,7 +77,7 @@ BALANCE = """
 class Epoch(NamedTuple):
     id: UUID
     state: str
-    """off, arming, waiting, on, closing: only `on` may be read by; who posts minds all of them but `off`."""
+    """One of STATES."""
     instance: str
     """The run_id of the one Redis process that its values are in."""
     secret: bytes

@@ -73,7 +73,6 @@ BALANCE_EPOCHS = """
     JOIN ledgers l ON l.id = e.ledger_id
     WHERE e.purpose = 'balances'
 """
-STATES = ("off", "arming", "waiting", "on", "closing")
 # Of a lock on another's transaction pg_locks does not say in which database it is.
 SERVER = """
     SELECT pg_database_size(current_database()) AS size_bytes, count(DISTINCT w.pid) AS waiting,
@@ -139,7 +138,7 @@ class Ledger(NamedTuple):
 
 
 class BalanceEpoch(NamedTuple):
-    """Of a ledger whose balances were ever kept in Redis: one of STATES."""
+    """Of a ledger whose balances were ever kept in Redis: one of `epochs.STATES`."""
 
     ledger: str
     state: str

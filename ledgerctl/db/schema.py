@@ -39,6 +39,7 @@ from sqlalchemy.types import UserDefinedType
 from ledgerctl.core.matching import Rule
 from ledgerctl.core.model import AccountType, Kind, Status
 from ledgerctl.db import constraints
+from ledgerctl.db.epochs import STATES
 
 
 class XID8(UserDefinedType[int]):
@@ -403,7 +404,7 @@ cache_epochs = Table(
     PrimaryKeyConstraint("ledger_id", "purpose", name="cache_epochs_pkey"),
     ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name="cache_epochs_ledger"),
     CheckConstraint(_one_of("purpose", ("balances", "outcomes")), name="cache_epochs_purpose"),
-    CheckConstraint(_one_of("state", ("off", "arming", "waiting", "on", "closing")), name="cache_epochs_state"),
+    CheckConstraint(_one_of("state", STATES), name="cache_epochs_state"),
 )
 
 audit_logs = Table(

@@ -63,28 +63,22 @@ def account(row: Mapping[str, Any]) -> Object:
     }
 
 
-def balance(held: Balance, as_of: datetime) -> Object:
-    """What `balance` answers of one account; `as_of` is when it was asked for."""
+def balance(row: Mapping[str, Any], as_of: datetime) -> Object:
+    """What `balance` answers of an account, or of the branch that a prefix names; as it is now, or was then."""
+    name = {"prefix": row["prefix"]} if "prefix" in row else {"account": row["code"]}
     return {
-        "account": held.code,
-        "currency": held.currency,
-        "balance": money.text(held.balance, held.exponent),
-        "as_of": times.text(as_of),
-        "seq": held.seq,
-        "type": held.type,
-    }
-
-
-def balance_then(row: Mapping[str, Any], as_of: datetime) -> Object:
-    """The same, of some time."""
-    return {
-        "account": row["code"],
+        **name,
         "currency": row["currency"],
         "balance": money.fixed(row["balance"], row["exponent"]),
         "as_of": times.text(as_of),
         "seq": int(row["seq"]),
         "type": row["type"],
     }
+
+
+def held(balance: Balance) -> Object:
+    """As a row of the reports, for `balance`."""
+    return {**balance._asdict(), "balance": money.decimal(balance.balance, balance.exponent)}
 
 
 def history_entry(row: Mapping[str, Any]) -> Object:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from hashlib import sha256
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from ledgerctl import errors
 from ledgerctl.core import money
@@ -14,6 +13,8 @@ from ledgerctl.db import accounts, audit
 from ledgerctl.db.accounts import LockedAccount
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.services.books import Books
+
+T = TypeVar("T")
 
 _CHUNK = 10_000
 _BY_KEY = "account create by key"
@@ -27,35 +28,42 @@ class Created(NamedTuple):
 
 def create(books: Books, new: Sequence[NewAccount]) -> Created:
     """Create the accounts, all or none. One that exists with the same attributes stays; with others: AccountExists."""
+    return _created(books, _create, new)
+
+
+def create_once(books: Books, new: NewAccount, key: str) -> bool:
+    """Create an account under a key; False when it was there, the same. IdempotencyConflict when the key was used for
+    another one, or for other attributes; AccountExists."""
+    return _created(books, _create_once, new, key)
+
+
+def _created(books: Books, work: Callable[..., T], *asked: object) -> T:
+    """In one transaction; what is refused is told to the audit log in another."""
     try:
-        return books.database.transact_at_length(books.database.limits, _create, books, new)
-    except errors.AccountExists as refusal:
+        return books.database.transact_at_length(books.database.limits, work, books, *asked)
+    except (errors.AccountExists, errors.IdempotencyConflict) as refusal:
         line = audit.Line("account create", refusal.details["account"], "refused", {"reason": refusal.code})
         books.database.transact(audit.log, books.ledger, books.actor, books.request_id, [line])
         raise
 
 
-def create_once(books: Books, new: NewAccount, key: str) -> bool:
-    """Create an account under a key; False when that was done before. IdempotencyConflict for another one's key."""
-    return books.database.transact_at_length(books.database.limits, _create_once, books, new, key)
-
-
 def _create_once(conn: Connection, books: Books, new: NewAccount, key: str) -> bool:
     audit.exclude(conn, books.ledger, key)
-    asked = {"account": new.code, "fingerprint": _fingerprint(new)}
     before = audit.detail(conn, books.ledger, _BY_KEY, key)
-    if before is not None and before != asked:
-        fields = "account" if before["account"] != new.code else "attributes"
-        raise errors.IdempotencyConflict(key=key, transaction_id=before["account"], fields=fields)
-    created = _create(conn, books, [new]).created > 0
+    if before is not None and before["account"] != new.code:
+        raise _used(key, before["account"], "account")
+    try:
+        created = _create(conn, books, [new]).created > 0
+    except errors.AccountExists as other:
+        raise other if before is None else _used(key, new.code, other.details["fields"]) from None
     if before is None:
-        line = audit.Line(_BY_KEY, key, "done", asked)
+        line = audit.Line(_BY_KEY, key, "done", {"account": new.code})
         audit.log(conn, books.ledger, books.actor, books.request_id, [line])
     return created
 
 
-def _fingerprint(new: NewAccount) -> str:
-    return sha256(repr((*new[:-1], sorted((new.metadata or {}).items()))).encode()).hexdigest()
+def _used(key: str, account: str, fields: str) -> errors.IdempotencyConflict:
+    return errors.IdempotencyConflict(key=key, account=account, fields=fields, hint=f"ledgerctl account show {account}")
 
 
 def _create(conn: Connection, books: Books, new: Sequence[NewAccount]) -> Created:

@@ -88,22 +88,24 @@ class Gatherer:
 
     def _taken(self) -> list[_Waiting]:
         """The next requests, after a moment in which more may come; none when all is done."""
-        with self._changed:
-            while not self._waiting and not self._closing:
-                self._changed.wait()
-            until = time.monotonic() + GATHER_S
-            while 0 < len(self._waiting) < self._last and not self._closing:
-                if (left_s := until - time.monotonic()) <= 0:
-                    break
-                self._changed.wait(left_s)
-            some = [self._waiting.popleft() for _ in range(min(len(self._waiting), REQUESTS_MAX))]
-            if some:
-                self._last = len(some)
-            elif not self._closing:  # another poster was faster
-                return self._taken()
-        # From here on nobody can take his request back: it is posted, and its outcome is told if he is still there.
-        asked = [one for one in some if one.receipt.set_running_or_notify_cancel()]
-        return asked if asked or not some else self._taken()
+        while True:
+            with self._changed:
+                self._gather()
+                if not self._waiting and self._closing:
+                    return []
+                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), REQUESTS_MAX))]
+                self._last = len(some) or self._last  # none where another poster was faster
+            # From here on nobody can take his request back: it is posted, and told to him if he is still there.
+            if asked := [one for one in some if one.receipt.set_running_or_notify_cancel()]:
+                return asked
+
+    def _gather(self) -> None:
+        """Wait for a request, and then for as many as came the last time, as long as that is not too long."""
+        while not self._waiting and not self._closing:
+            self._changed.wait()
+        until = time.monotonic() + GATHER_S
+        while 0 < len(self._waiting) < self._last and not self._closing and (left_s := until - time.monotonic()) > 0:
+            self._changed.wait(left_s)
 
     def _failed(self, some: list[_Waiting], error: Exception) -> None:
         if len(some) == 1 or isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from ledgerctl import __version__, metrics
-from ledgerctl.db import gauges, migrate, quick_checks
+from ledgerctl.db import epochs, gauges, migrate, quick_checks
 from ledgerctl.db.connection import Connection, Database
 from ledgerctl.errors import LedgerError
 from ledgerctl.metrics import Samples
@@ -31,12 +31,12 @@ class _Reading(NamedTuple):
 class Observatory:
     """For any number of threads. A database that goes away and comes back is read again, without a restart.
 
-    `in_doubt` says how many requests of this machine were cut short; `told` hears when the books cannot be read;
-    `redis` is there where one is configured.
+    `in_doubt` says how many requests of this machine were cut short, to who can know; `told` hears when the books
+    cannot be read; `redis` is there where one is configured.
     """
 
     database: Database
-    in_doubt: Callable[[], int]
+    in_doubt: Callable[[], int] | None
     told: Callable[[str], None]
     redis: Watch | None = None
     _following: Following = field(default_factory=Following)
@@ -48,8 +48,6 @@ class Observatory:
     def begin(self, patient: Database) -> None:
         """The first look, which counts the accounts: it may take as long as this connection lets it."""
         with self._lock:
-            if self.redis is not None:
-                self.redis.begin()
             self._keep(self._look(patient))
 
     def samples(self) -> Samples:
@@ -73,7 +71,7 @@ class Observatory:
 
     def _look(self, database: Database) -> Samples:
         here: Samples = {
-            (metrics.IN_DOUBT, ()): self.in_doubt(),
+            **({} if self.in_doubt is None else {(metrics.IN_DOUBT, ()): self.in_doubt()}),
             (metrics.BUILD, (__version__, migrate.HEAD)): 1,
             **({} if self.redis is None else self.redis.samples()),
         }
@@ -127,10 +125,8 @@ def _of_ledgers(ledgers: Sequence[gauges.Ledger]) -> Samples:
     return {place: value for place, value in found if value is not None}
 
 
-def _of_balances(epochs: Sequence[gauges.BalanceEpoch]) -> Samples:
-    return {
-        (metrics.BALANCE_CACHE, (ledger, state)): state == found for ledger, found in epochs for state in gauges.STATES
-    }
+def _of_balances(found: Sequence[gauges.BalanceEpoch]) -> Samples:
+    return {(metrics.BALANCE_CACHE, (ledger, state)): state == now for ledger, now in found for state in epochs.STATES}
 
 
 def _of_server(server: gauges.Server) -> Samples:

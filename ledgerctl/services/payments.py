@@ -30,6 +30,11 @@ class Receipt(NamedTuple):
     transaction: Transaction
     replayed: bool
 
+    @property
+    def status(self) -> str:
+        """As every door says it."""
+        return "replayed" if self.replayed else "posted"
+
 
 def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
     """One outcome a request, in order, in one transaction. The same requests may be sent again."""
@@ -74,11 +79,11 @@ def post_each(
     ]
 
 
-def post_all(books: Books, requests: Sequence[Request], by: Mapping[UUID, By] = _OURS) -> list[Receipt]:
+def post_all(books: Books, requests: Sequence[Request]) -> list[Receipt]:
     """Every one of the requests, or none: the first refusal is raised, with its `number` in the list from 1."""
 
     def work(conn: Connection, change: Change) -> list[_Told]:
-        told = _told(conn, books, requests, change, by)
+        told = _told(conn, books, requests, change)
         if any(isinstance(one.outcome, Refused) for one in told):
             raise _Stop(told)
         return told
@@ -87,7 +92,7 @@ def post_all(books: Books, requests: Sequence[Request], by: Mapping[UUID, By] = 
         with changing(books) as change:
             told = books.database.transact(work, change)
     except _Stop as stop:
-        lines = [_line(one.outcome, by) for one in stop.told if isinstance(one.outcome, Refused)]
+        lines = [_line(one.outcome, _OURS) for one in stop.told if isinstance(one.outcome, Refused)]
         books.database.transact(audit.log, books.ledger, books.actor, books.request_id, lines)
         answers = [(number, _answer(one)) for number, one in enumerate(stop.told, 1)]
         number, refusal = next((n, answer) for n, answer in answers if isinstance(answer, errors.LedgerError))

@@ -40,7 +40,7 @@ def test_the_same_account_again_is_a_replay_and_another_under_its_key_is_refused
 
     assert (again.status_code, again.headers["Idempotent-Replayed"], again.json()) == (201, "true", first.json())
     renamed = is_problem(api.account("alice", "one", name="Bob"), 422, "IDEMPOTENCY_CONFLICT")
-    assert renamed["details"]["fields"] == "attributes"
+    assert renamed["details"]["fields"] == "name"
     another = is_problem(api.account("bob", "one", name="Alice"), 422, "IDEMPOTENCY_CONFLICT")
     assert another["details"]["fields"] == "account"
     is_problem(api.get("/api/v1/accounts/bob"), 404, "ACCOUNT_NOT_FOUND")

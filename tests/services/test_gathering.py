@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -169,7 +170,7 @@ def test_nobody_waits_for_others_for_long(gatherer: Gatherer, monkeypatch: pytes
 def test_all_or_none(funded: Books, conn: Connection) -> None:
     good, bad = transfer("alice", "carol", "1", "good"), transfer("carol", "alice", "50", "bad")
     with pytest.raises(errors.InsufficientFunds) as refused:
-        payments.post_all(funded, [good, bad], {good.id: US, bad.id: US})
+        payments.post_all(replace(funded, actor="caller"), [good, bad])
 
     assert refused.value.details["number"] == 2
     assert count(conn, "transactions", "idempotency_key = 'good'") == 0

@@ -64,6 +64,8 @@ class Server:
         """What Redis was asked for and what came of it: (balances, hit), (outcomes, miss), (..., fallback)."""
         self._timeout_s = timeout_s
         self._client: Redis | None = None
+        self._opening: Future[tuple[Redis, dict[str, Any], float]] | None = None
+        """A connection that is on its way."""
         self._run_id = ""
         self._instance = Instance("", "")
         self._looked_at = 0.0
@@ -148,13 +150,18 @@ class Server:
             "driver_info": None,
         }
         try:
-            pool = ConnectionPool(**{**parse_url(self.url), **ours})  # type: ignore[no-untyped-call]  # the library's
-            client, info = _in_time(lambda: _opened(pool), 2 * self._timeout_s)
+            if self._opening is None:
+                pool = ConnectionPool(**{**parse_url(self.url), **ours})  # type: ignore[no-untyped-call]  # the library's
+                self._opening = _begun(lambda: _opened(pool))
+            client, info, self._looked_at = self._opening.result(2 * self._timeout_s)
         except (ValueError, TypeError):  # an option that there is not, too; its words may hold the password
             raise _not_an_address() from None
         except (redis.RedisError, OSError) as error:
             raise self._failed(error) from error
-        self._run_id, self._looked_at = str(info["run_id"]), time.monotonic()
+        finally:
+            if self._opening is not None and self._opening.done():  # else it is waited for again the next time
+                self._opening = None
+        self._run_id = str(info["run_id"])
         self._instance = _instance(info)
         self._client = client
         return client
@@ -190,25 +197,26 @@ def _not_an_address() -> BadConfig:
     return BadConfig(detail="redis.url is not a redis://, rediss:// or unix:// address")
 
 
-def _opened(pool: ConnectionPool) -> tuple[Redis, dict[str, Any]]:
+def _opened(pool: ConnectionPool) -> tuple[Redis, dict[str, Any], float]:
+    """The client, what its server says of itself, and when."""
     import redis
 
     client: Redis = redis.Redis(connection_pool=pool, single_connection_client=True)
-    return client, client.info()
+    return client, client.info(), time.monotonic()
 
 
-def _in_time(connect: Callable[[], T], seconds: float) -> T:
-    """In a thread that is left behind if it takes longer: a name is looked up without a limit, and under locks."""
+def _begun(work: Callable[[], T]) -> Future[T]:
+    """In a thread that need not be waited for: a name is looked up without a limit, and accounts may be locked."""
     done: Future[T] = Future()
 
     def run() -> None:
         try:
-            done.set_result(connect())
+            done.set_result(work())
         except BaseException as error:
             done.set_exception(error)
 
     Thread(target=run, name="redis", daemon=True).start()
-    return done.result(seconds)
+    return done
 
 
 def _library() -> ModuleType:

@@ -125,7 +125,7 @@ class Invocation:
         name = self.configuration.settings.ledger.name
         return open_books(self.database, name, self.who, self.request_id, self.cache)
 
-    @property
+    @cached_property
     def cache(self) -> Server | None:
         """Redis, where one is configured; nothing is sent yet."""
         from ledgerctl.cache.server import Server

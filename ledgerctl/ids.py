@@ -30,9 +30,10 @@ def uuid7s(count: int) -> list[UUID]:
     The first is random, and each of the others a random step of up to 2**32 above the one before it (RFC 9562, 6.2,
     method 2).
     """
-    drawn = int.from_bytes(os.urandom(10), "big")
+    random = os.urandom(10 + 4 * max(count - 1, 0))  # drawn once: another thread may run in between, for long
+    drawn = int.from_bytes(random[:10], "big")
     first = (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | drawn & _RAND_A | _VARIANT | drawn & _RAND_B
-    steps = map((1).__add__, array("I", os.urandom(4 * count)))  # never zero
+    steps = map((1).__add__, array("I", random[10:]))  # never zero
     return _uuids(list(accumulate(steps, initial=first))[:count])
 
 

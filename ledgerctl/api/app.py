@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from ledgerctl import __version__, logs
 from ledgerctl.api import accounts, operations, problems, transactions, transfers
+from ledgerctl.api.allowing import Allowance
 from ledgerctl.api.asking import Service
 from ledgerctl.api.counting import Counts
 from ledgerctl.api.describing import describe
@@ -39,7 +40,7 @@ def create(configuration: Configuration, application: str) -> FastAPI:
     watch = Watch(settings.redis) if settings.redis.url else None
     observatory = Observatory(library.database(), None, lambda words: logs.event("metrics", detail=words), watch)
     counts = Counts(observatory)
-    policy = Policy("api", settings.api.requests, settings.api.window_s, "local")
+    allowance = Allowance(library, Policy("api", settings.api.requests, settings.api.window_s, "local"))
     guard = _guard(configuration)
 
     @asynccontextmanager
@@ -53,7 +54,7 @@ def create(configuration: Configuration, application: str) -> FastAPI:
         redirect_slashes=False,
     )  # fmt: skip
     app.state.service = Service(
-        library, guard, policy, settings.api.list_max, settings.api.page_max, observatory, counts.exposed
+        library, guard, allowance, settings.api.list_max, settings.api.page_max, observatory, counts.exposed
     )
     for routes in (accounts, transfers, transactions, operations):
         app.include_router(routes.router)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import Depends, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 
 from ledgerctl import tracing
 from ledgerctl.api import bodies
+from ledgerctl.api.allowing import Allowance
 from ledgerctl.api.library import Library
 from ledgerctl.api.problems import Problem
 from ledgerctl.api.tokens import Caller, Guard
-from ledgerctl.cache.limits import Answer, Policy
 from ledgerctl.core import texts
 from ledgerctl.db.audit import By
 from ledgerctl.formats import objects
@@ -50,7 +51,7 @@ class Service(NamedTuple):
 
     library: Library
     guard: Guard
-    requests: Policy
+    allowance: Allowance
     list_max: int
     page_max: int
     observatory: Observatory
@@ -76,12 +77,17 @@ def by_books(asked: Asked) -> Books:
     return replace(books, actor=asked.caller.subject, request_id=asked.request_id)
 
 
-def told(receipt: Receipt, response: Response) -> dict[str, Any]:
-    """The body for one transaction, with where it is and whether it was there before in the headers."""
-    response.headers["Location"] = f"/api/v1/transactions/{receipt.transaction.id}"
+def told(receipt: Receipt) -> Response:
+    """One transaction, with where it is and whether it was there before in the headers."""
+    headers = {"Location": f"/api/v1/transactions/{receipt.transaction.id}"}
     if receipt.replayed:
-        response.headers[REPLAYED] = "true"
-    return objects.posted(receipt.transaction, receipt.status)
+        headers[REPLAYED] = "true"
+    return changed(objects.posted(receipt.transaction, receipt.status), headers)
+
+
+def changed(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    """The answer to a change, as it is: FastAPI would look at each of its fields once more."""
+    return JSONResponse(body, HTTPStatus.CREATED, headers)
 
 
 def service_of(request: Request) -> Service:
@@ -102,12 +108,8 @@ def allowed(scope: str) -> Any:
         if scope not in caller.scopes:
             challenge = {"WWW-Authenticate": f'Bearer realm="ledger", error="insufficient_scope", scope="{scope}"'}
             raise Problem(HTTPStatus.FORBIDDEN, "FORBIDDEN", f"the token lacks the scope {scope}", challenge)
-        answer = await _limited(service, caller)
-        request.state.caller, request.state.limits = caller, _fields(service.requests, answer)
-        if not answer.allowed:
-            detail = f"more than {answer.limit} requests in {service.requests.window_s} s"
-            retry = {"Retry-After": str(answer.retry_s)}
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", detail, retry)
+        request.state.caller = caller
+        request.state.limits = await service.allowance.use(caller, request.headers.get("idempotency-key"))
         return Asked(service, caller, request.state.request_id)
 
     ask.scope = scope  # type: ignore[attr-defined]  # a test looks for it: a route without one is open
@@ -120,23 +122,8 @@ def public(endpoint: T) -> T:
     return endpoint
 
 
-async def _limited(service: Service, caller: Caller) -> Answer:
-    subject = f"{caller.ledger}\0{caller.subject}"
-    ask: Callable[[], Answer] = lambda: service.library.limiter().ask(service.requests, subject)  # noqa: E731
-    return await run_in_threadpool(ask) if service.library.shares_limits else ask()
-
-
-def _fields(policy: Policy, answer: Answer) -> dict[str, str]:
-    """draft-ietf-httpapi-ratelimit-headers, in its older form, which clients read."""
-    return {
-        "RateLimit-Limit": str(answer.limit),
-        "RateLimit-Remaining": str(answer.remaining),
-        "RateLimit-Reset": str(answer.reset_s),
-        "RateLimit-Policy": f"{policy.requests};w={policy.window_s}",
-    }
-
-
-def _key(idempotency_key: Annotated[str | None, Header(description=KEY_HELP, max_length=255)] = None) -> str:
+async def _key(idempotency_key: Annotated[str | None, Header(description=KEY_HELP, max_length=255)] = None) -> str:
+    # Async for no more than this: FastAPI calls what is not from a thread of its pool.
     if idempotency_key is None or not idempotency_key.strip():
         raise Problem(HTTPStatus.BAD_REQUEST, "NO_IDEMPOTENCY_KEY", "a change needs the header Idempotency-Key")
     return texts.idempotency_key(idempotency_key)

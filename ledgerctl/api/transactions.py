@@ -49,17 +49,14 @@ def show(transaction_id: UUID, asked: Reads) -> Any:
     return objects.transaction(books.database.read(reports.transaction, books.ledger, transaction_id))
 
 
-@router.post(
-    "/{transaction_id}/reverse", status_code=201, response_model=bodies.Posted, response_model_exclude_unset=True
-)
+@router.post("/{transaction_id}/reverse", status_code=201, response_model=bodies.Posted)
 def reverse(
     transaction_id: UUID,
     asked: Reverses,
     key: Key,
-    response: Response,
     body: bodies.Reversal | None = None,
-) -> Any:
+) -> Response:
     """Post the opposite of a transaction, linked to it: whole, or once in part."""
     asking = body or bodies.Reversal()
     amount = None if asking.amount is None else money.parse(asking.amount)
-    return told(payments.reverse(by_books(asked), uuid7(), key, transaction_id, amount, asking.reason), response)
+    return told(payments.reverse(by_books(asked), uuid7(), key, transaction_id, amount, asking.reason))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
 from ledgerctl.api import bodies, problems
-from ledgerctl.api.asking import PROBLEMS, REPLAYED, Asked, Key, Transfers, by_books, told
+from ledgerctl.api.asking import PROBLEMS, REPLAYED, Asked, Key, Transfers, by_books, changed, told
 from ledgerctl.core import money, requesting, texts
 from ledgerctl.core.model import Request
 from ledgerctl.errors import LedgerError
@@ -26,41 +26,35 @@ _Post = Callable[[Books, Sequence[Request]], Sequence[Receipt | LedgerError]]
 router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS)
 
 
-@router.post(
-    "/transfers", status_code=201, response_model=bodies.Posted | bodies.Results, response_model_exclude_unset=True
-)
-async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key, response: Response) -> Any:
+@router.post("/transfers", status_code=201, response_model=bodies.Posted | bodies.Results)
+async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key) -> Response:
     """Move money from one account to another, once, whatever happens; or several times at once.
 
     Those that arrive at the same time share a transaction, and each has an outcome of its own. Of a list in the mode
     `all`, every one is posted or none; in the mode `each`, each stands by itself.
     """
     if isinstance(body, bodies.Transfers):
-        return await run_in_threadpool(_several, body, key, response, asked)
+        return await run_in_threadpool(_several, body, key, asked)
     request = _request(body, key)
     gatherer = await _gatherer(asked)
-    return told(await asyncio.wrap_future(gatherer.submit(request, asked.by)), response)
+    return told(await asyncio.wrap_future(gatherer.submit(request, asked.by)))
 
 
-def _several(body: bodies.Transfers, key: str, response: Response, asked: Asked) -> Any:
+def _several(body: bodies.Transfers, key: str, asked: Asked) -> Response:
     if len(body.transfers) > asked.service.list_max:
         raise problems.too_many(asked.service.list_max)
     requests = [_numbered(n, one, key) for n, one in enumerate(body.transfers, 1)]
     books = by_books(asked)
     post: _Post = payments.post_each if body.mode == "each" else payments.post_all
-    return {"results": _results(post(books, requests), response)}
+    answers = post(books, requests)
+    replayed = all(isinstance(answer, Receipt) and answer.replayed for answer in answers)
+    return changed({"results": list(map(_result, answers))}, {REPLAYED: "true"} if replayed else {})
 
 
-def _results(answers: Sequence[Receipt | LedgerError], response: Response) -> list[dict[str, Any]]:
-    receipts = [answer for answer in answers if isinstance(answer, Receipt)]
-    if receipts and len(receipts) == len(answers) and all(receipt.replayed for receipt in receipts):
-        response.headers[REPLAYED] = "true"
-    return [
-        problems.refused(answer)
-        if isinstance(answer, LedgerError)
-        else objects.posted(answer.transaction, answer.status)
-        for answer in answers
-    ]
+def _result(answer: Receipt | LedgerError) -> dict[str, Any]:
+    if isinstance(answer, LedgerError):
+        return problems.refused(answer)
+    return objects.posted(answer.transaction, answer.status)
 
 
 def _numbered(number: int, body: bodies.Listed, key: str) -> Request:

@@ -24,13 +24,16 @@ class Outcomes:
         self._keeping = keeping
         self._server = keeping.server
 
-    def find(self, request: Request) -> Transaction | None:
-        """What was posted under the request's key, if it is known to be this very request.
+    def find(self, requests: Sequence[Request]) -> list[Transaction | None]:
+        """What was posted under the key of each, if it is known to be this very request.
 
         `reversed_by` is not told: it may have changed since.
         """
-        name = self._name(request)
-        value = self._server.get(name)
+        names = [self._name(request) for request in requests]
+        values = self._server.get_all(names)
+        return [self._known(*one) for one in zip(requests, names, values, strict=True)]
+
+    def _known(self, request: Request, name: str, value: bytes | None) -> Transaction | None:
         text = None if value is None else self._keeping.verified(name, value)
         if text is None:
             self._server.counts["outcomes", "miss" if value is None else "mismatch"] += 1
@@ -42,13 +45,17 @@ class Outcomes:
         self._server.counts["outcomes", "hit"] += 1
         return _transaction(request, UUID(transaction_id), datetime.fromisoformat(posted_at), import_id, lines)
 
-    def keep(self, request: Request, posted: Transaction) -> None:
-        """What is committed, and no less: in the order of the request's legs, without the accounts, which it names."""
+    def keep(self, posted: Sequence[tuple[Request, Transaction]]) -> None:
+        """What is committed, and no less."""
+        self._server.set_all(dict(self._value(*one) for one in posted), KEPT_S)
+
+    def _value(self, request: Request, posted: Transaction) -> tuple[str, bytes]:
+        """With its name. In the order of the request's legs, without the accounts, which it names."""
         lines = [(line.currency, line.exponent, line.seq, str(line.amount), str(line.balance)) for line in posted.lines]
         stamp, mark = posted.posted_at.isoformat(), request.fingerprint.hex()
         text = json.dumps([mark, str(posted.id), stamp, posted.import_id, lines])
         name = self._name(request)
-        self._server.set(name, self._keeping.signed(name, text.encode()), KEPT_S)
+        return name, self._keeping.signed(name, text.encode())
 
     def _name(self, request: Request) -> str:
         return self._keeping.name("outcome", request.key)

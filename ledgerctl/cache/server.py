@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Thread
 from types import ModuleType
@@ -94,9 +94,18 @@ class Server:
         answer: bytes | None = self._asked(lambda client: _command(client, "GET", key))
         return answer
 
+    def get_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The value of each, in one answer. Away."""
+        answer: list[bytes | None] = self._asked(lambda client: _command(client, "MGET", *keys))
+        return answer
+
     def set(self, key: str, value: bytes, seconds: int) -> None:
         """Away."""
-        self._asked(lambda client: _command(client, "SET", key, value, "EX", seconds))
+        self.set_all({key: value}, seconds)
+
+    def set_all(self, values: Mapping[str, bytes], seconds: int) -> None:
+        """Each of them, sent together. Away: then some may be there, and others not."""
+        self._asked(lambda client: _commands(client, [("SET", *item, "EX", seconds) for item in values.items()]))
 
     def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         """What the script returns. Away."""
@@ -181,6 +190,23 @@ def _command(client: Redis, *words: str | bytes | int) -> Any:
     assert connection is not None  # noqa: S101 - a client of a single connection has it
     connection.send_command(*words, check_health=False)  # type: ignore[no-untyped-call]  # the library's
     return connection.read_response()
+
+
+def _commands(client: Redis, commands: Sequence[Sequence[str | bytes | int]]) -> None:
+    """Many at once. Every answer is read before any is raised, or it would be taken for a later command's."""
+    from redis.exceptions import ResponseError
+
+    connection = client.connection
+    assert connection is not None  # noqa: S101 - as above
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)  # type: ignore[no-untyped-call]  # the library's
+    refusal = None
+    for _ in commands:
+        try:
+            connection.read_response()
+        except ResponseError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
 
 
 def _is_address(url: str) -> bool:

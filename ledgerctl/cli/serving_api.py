@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import signal
 from pathlib import Path
@@ -63,6 +64,7 @@ def serve(
         h11_max_incomplete_event_size=16_384,
     )
     config.load()
+    gc.freeze()  # what is there now stays: the collector would look at all of it again and again
     with _listening(host, port) as listening:
         server = uvicorn.Server(config)
         for one in (signal.SIGTERM, signal.SIGINT):

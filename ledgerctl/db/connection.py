@@ -30,6 +30,7 @@ from ledgerctl.config import Configuration
 from ledgerctl.config import Database as Settings
 from ledgerctl.db import embedded, locks
 from ledgerctl.db.answers import LATER_S, WatchedConnection
+from ledgerctl.db.arrays import ArrayDumper
 from ledgerctl.db.locks import Holder, Wait
 from ledgerctl.db.outcomes import Spent, may_retry, refused_by_server, translated, words
 from ledgerctl.tracing import span
@@ -226,6 +227,7 @@ class Database:
             application_name=self.application,
             client_encoding="utf8",
         )
+        conn.adapters.register_dumper(list, ArrayDumper)
         if not self.settings.prepare:
             conn.prepare_threshold = None
         return conn

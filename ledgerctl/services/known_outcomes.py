@@ -6,6 +6,8 @@ named a moment ago: one that began after the last start of the server, so that n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ledgerctl import errors
 from ledgerctl.cache import Away
 from ledgerctl.cache.keeping import Keeping
@@ -27,26 +29,27 @@ class KnownOutcomes:
         self._kept: Outcomes | None = None
         self._until = 0.0
 
-    def find(self, request: Request) -> Transaction | None:
-        """What was posted under the request's key, if that is known to be this very request; else ask the database."""
+    def find(self, requests: Sequence[Request]) -> list[Transaction | None]:
+        """What was posted under the key of each, if that is known to be this very request; else ask the database."""
+        unknown: list[Transaction | None] = [None] * len(requests)
         kept = self._permitted()
         if kept is None or self._cache.resting:
-            return None
+            return unknown
         try:
-            found = kept.find(request)
+            found = kept.find(requests)
         except Away:
-            self._cache.counts["outcomes", "fallback"] += 1
-            return None
-        return found if now() < self._until else None  # the permit is looked at after the answer
+            self._cache.counts["outcomes", "fallback"] += len(requests)
+            return unknown
+        return found if now() < self._until else unknown  # the permit is looked at after the answer
 
-    def keep(self, request: Request, posted: Transaction) -> None:
+    def keep(self, posted: Sequence[tuple[Request, Transaction]]) -> None:
         """What is committed. Whether Redis takes it makes no difference but to the time that a repeat takes."""
-        if self._kept is None or self._cache.resting:
+        if self._kept is None or self._cache.resting or not posted:
             return
         try:
-            self._kept.keep(request, posted)
+            self._kept.keep(posted)
         except Away:
-            self._cache.counts["outcomes", "fallback"] += 1
+            self._cache.counts["outcomes", "fallback"] += len(posted)
 
     def _permitted(self) -> Outcomes | None:
         asked = now()

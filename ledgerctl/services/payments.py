@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -62,16 +62,14 @@ def post_each(
     What is raised is of all of them: nothing is posted then, or it is not known. `by` says for the audit log who asked,
     by the request's id.
     """
-    known = books.outcomes.find if books.outcomes is not None else lambda _request: None
-    recalled = [known(request) for request in requests]
+    recalled = [None] * len(requests) if books.outcomes is None else books.outcomes.find(requests)
     asked = [request for request, found in zip(requests, recalled, strict=True) if found is None]
     told: list[_Told] = []
     if asked:
         with changing(books) as change:
             told = books.database.transact(_told, books, asked, change, by)
-    for one in told:
-        if books.outcomes is not None and one.transaction is not None and not isinstance(one.outcome, Refused):
-            books.outcomes.keep(one.outcome.request, one.transaction)
+    if books.outcomes is not None:
+        books.outcomes.keep(list(_in_the_books(told)))
     rest = iter(told)
     return [
         _answer(next(rest)) if found is None else _receipt(request, found)
@@ -221,6 +219,12 @@ def _transaction(outcome: Outcome, stored: Mapping[UUID, Transaction]) -> Transa
     if isinstance(outcome, Posted):
         return recorded(outcome)
     return None if outcome.known is None else stored[outcome.known.id]
+
+
+def _in_the_books(told: Iterable[_Told]) -> Iterator[tuple[Request, Transaction]]:
+    for outcome, transaction in told:
+        if transaction is not None and not isinstance(outcome, Refused):
+            yield outcome.request, transaction
 
 
 def _answer(told: _Told) -> Receipt | errors.LedgerError:

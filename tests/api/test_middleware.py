@@ -186,6 +186,22 @@ def test_whoever_asks_too_often_waits_and_others_do_not(serve: Serve) -> None:
     assert api.get("/api/v1/accounts/nobody").status_code == 404
 
 
+def test_who_may_not_ask_anew_may_still_ask_what_became_of_a_payment(serve: Serve) -> None:
+    """Kept from asking, he would make another."""
+    api = serve(api={"requests": 4, "window_s": 3600})
+    filled(api)
+
+    anew, again = api.transfer("bank", "alice", "100.00", "second"), api.transfer("bank", "alice", "100.00", "deposit")
+
+    is_problem(anew, 429, "TOO_MANY_REQUESTS")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert again.headers["RateLimit-Policy"] == "600;w=60"
+    api.become("another")
+    assert api.transfer("bank", "alice", "1.00", "other").status_code == 201
+    api.become("tester")
+    is_problem(api.transfer("bank", "alice", "1.00", "other"), 429, "TOO_MANY_REQUESTS")
+
+
 def test_every_answer_to_a_caller_says_how_often_he_may_still_ask(alice: Client) -> None:
     left = []
     for answer in (alice.get("/api/v1/accounts/bob"), alice.get("/api/v1/accounts/nobody"),

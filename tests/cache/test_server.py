@@ -101,6 +101,18 @@ def test_after_an_interrupt_the_connection_is_another_one(server: Server, redis:
     assert server.get("second") == b"2"
 
 
+def test_of_many_that_are_sent_together_every_answer_is_read(server: Server) -> None:
+    """Else the next command would have theirs."""
+    server.set_all({"first": b"1", "second": b"2"}, 60)
+    assert server.get_all(["second", "none", "first"]) == [b"2", None, b"1"]
+    server._connect().config_set("maxmemory", 1)
+
+    with pytest.raises(Away, match="maxmemory"):
+        server.set_all({"third": b"3", "fourth": b"4"}, 60)
+
+    assert server.get("first") == b"1"
+
+
 def test_it_is_left_alone_after_some_failures_and_tried_again(
     server: Server, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

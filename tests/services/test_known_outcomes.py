@@ -141,6 +141,26 @@ def test_without_redis_the_database_answers(served: Books, redis: Redis, trouble
     assert not payments.post_one(served, transfer("alice", "carol", "3")).replayed
 
 
+def test_a_list_asks_redis_once_and_keeps_all_at_once(served: Books) -> None:
+    known = [transfer("alice", "carol", "1"), transfer("alice", "carol", "2")]
+    payments.post_each(served, known)
+    assert served.cache is not None
+    client = served.cache._connect()
+    before = client.info("commandstats")
+    refused = transfer("alice", "carol", "100000")
+
+    answers = payments.post_each(served, [again(known[0]), transfer("alice", "carol", "3"), refused, again(known[1])])
+
+    after = client.info("commandstats")
+    asked = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
+    assert (asked["cmdstat_mget"], asked["cmdstat_set"], asked.get("cmdstat_get", 0)) == (1, 1, 0)
+    assert [answer.replayed if isinstance(answer, payments.Receipt) else answer.code for answer in answers] == [
+        True, False, "INSUFFICIENT_FUNDS", True,
+    ]  # fmt: skip
+    ids = [answer.transaction.id for answer in answers if isinstance(answer, payments.Receipt)]
+    assert (ids[0], ids[2]) == (known[0].id, known[1].id)
+
+
 def test_no_outcome_outlives_a_restore(served: Books, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """The books are of an earlier time, and so is what they say of Redis; the transaction is not in them."""
     monkeypatch.setattr("ledgerctl.services.known_outcomes.PERMIT_S", 0.0)
@@ -163,7 +183,7 @@ def test_a_permit_that_ran_out_while_redis_was_asked_is_none(served: Books, monk
     monkeypatch.setattr("ledgerctl.services.known_outcomes.now", iter([start, start + 60]).__next__)
     served.outcomes._until = start + 1
 
-    assert served.outcomes.find(again(request)) is None
+    assert served.outcomes.find([again(request)]) == [None]
 
 
 def test_who_may_only_read_goes_without(served: Books, open_main: Open, redis: Redis) -> None:
@@ -171,4 +191,4 @@ def test_who_may_only_read_goes_without(served: Books, open_main: Open, redis: R
     books.database.connect().execute("SET default_transaction_read_only = on; SET ROLE pg_read_all_data")
     reading = KnownOutcomes(books.database, books.ledger, Server(redis.url, 0.5))
 
-    assert reading.find(transfer("alice", "carol", "3")) is None
+    assert reading.find([transfer("alice", "carol", "3")]) == [None]

@@ -42,6 +42,7 @@ def serve(
         import uvicorn
 
         from ledgerctl.api.app import create
+        from ledgerctl.api.protocol import Protocol
     except ModuleNotFoundError as error:
         raise _not_installed(error) from None
     invocation = context.obj
@@ -61,7 +62,8 @@ def serve(
         ssl_certfile=certificate,
         ssl_keyfile=private_key,
         timeout_graceful_shutdown=math.ceil(invocation.configuration.settings.database.deadline_s) + LONGER_S,
-        h11_max_incomplete_event_size=16_384,
+        http=Protocol,
+        ws="none",
     )
     config.load()
     gc.freeze()  # what is there now stays: the collector would look at all of it again and again

@@ -13,15 +13,16 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2 as httpx
 import psycopg
 import pytest
 
+from ledgerctl.api.protocol import HEAD_MAX
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import Exit
 from tests.api.conftest import EVERYTHING, ISSUER, is_problem, issued
@@ -85,9 +86,37 @@ def send(client: httpx.Client, path: str, body: object, key: str) -> httpx.Respo
     return client.post(f"/api/v1{path}", json=body, headers={"Idempotency-Key": key})
 
 
+def told(client: httpx.Client, pieces: Sequence[bytes]) -> bytes:
+    """All that the server says to somebody who sends this, until it hangs up."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10) as caller:
+        with suppress(ConnectionError):
+            for piece in pieces:
+                caller.sendall(piece)
+                time.sleep(0.001)
+        said = b""
+        with suppress(ConnectionError):
+            while more := caller.recv(65_536):
+                said += more
+    return said
+
+
 def fill(client: httpx.Client) -> None:
     send(client, "/accounts", {"code": "bank", "currency": "EUR", "type": "asset"}, "bank")
     send(client, "/accounts", {"code": "alice", "currency": "EUR"}, "alice")
+
+
+def test_a_head_has_a_limit_and_a_body_after_it_another(surroundings: Surroundings, directory: Path) -> None:
+    head = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Much: "
+    body = {"from": "bank", "to": "alice", "amount": "1.00", "metadata": {"much": "x" * 100_000}}
+    with serving(surroundings, directory) as (_, client):
+        for pieces in ([head + b"x" * HEAD_MAX], [head, b"x" * HEAD_MAX], [head, *[b"x" * 1024] * (HEAD_MAX // 1024)]):
+            assert told(client, pieces).startswith(b"HTTP/1.1 431 ")
+        # What comes with the end of a head is not taken for a part of it, nor what came before for a part of the next.
+        three = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Much: " + b"x" * (HEAD_MAX // 2) + b"\r\n\r\n"
+        closing = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert told(client, [three, three, three, closing]).count(b"HTTP/1.1 200 ") == 4
+        answer = send(client, "/transfers", body, "much")
+        assert (answer.status_code, answer.json()["code"]) == (400, "BAD_TEXT")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

@@ -152,6 +152,12 @@ HTTP_REQUESTS = Metric(
 HTTP_SECONDS = Metric(
     "ledgerctl_http_request_seconds_total", "How long they took, all together.", "seconds", ("route",), "counter"
 )
-OF_API = (HTTP_REQUESTS, HTTP_SECONDS)
+HTTP_CACHE = Metric(
+    "ledgerctl_http_cache_requests_total",
+    "What came of that which the API asked of Redis.",
+    labels=("use", "result"),
+    kind="counter",
+)
+OF_API = (HTTP_REQUESTS, HTTP_SECONDS, HTTP_CACHE)
 
 DECLARED = (*OF_RUNS, *OF_BOOKS, *OF_API)

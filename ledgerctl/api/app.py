@@ -39,7 +39,7 @@ def create(configuration: Configuration, application: str) -> FastAPI:
     library = Library(configuration, application)
     watch = Watch(settings.redis) if settings.redis.url else None
     observatory = Observatory(library.database(), None, lambda words: logs.event("metrics", detail=words), watch)
-    counts = Counts(observatory)
+    counts = Counts(observatory, library.asked_of_redis)
     allowance = Allowance(library, Policy("api", settings.api.requests, settings.api.window_s, "local"))
     guard = _guard(configuration)
 

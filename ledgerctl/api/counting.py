@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 
 from prometheus_client.exposition import choose_encoder
@@ -19,8 +19,8 @@ from ledgerctl.services.observing import Observatory
 class Counts(Collector):
     """Of this process; what stands in the books is beside it."""
 
-    def __init__(self, observatory: Observatory) -> None:
-        self._observatory = observatory
+    def __init__(self, observatory: Observatory, of_redis: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._observatory, self._of_redis = observatory, of_redis
         self._lock = Lock()
         self._answers: Counter[tuple[str, str, str]] = Counter()
         self._seconds: Counter[tuple[str]] = Counter()
@@ -42,6 +42,7 @@ class Counts(Collector):
             ours: Samples = {
                 **{(metrics.HTTP_REQUESTS, labels): number for labels, number in self._answers.items()},
                 **{(metrics.HTTP_SECONDS, labels): seconds for labels, seconds in self._seconds.items()},
+                **{(metrics.HTTP_CACHE, labels): number for labels, number in self._of_redis().items()},
             }
         return Values({**self._observatory.samples(), **ours}).collect()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -40,7 +42,9 @@ class Library:
         self._own = threading.local()
         self._databases: dict[int, Database] = {}
         self._gatherers: dict[str, Gatherer] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector of garbage may close a shelf wherever a thread is
+        self._counts: dict[int, Counter[tuple[str, str]]] = {}
+        """What each connection to Redis has counted; under 0, those that are gone."""
         self._inside = Inside()
 
     @property
@@ -115,9 +119,25 @@ class Library:
             return books
         return replace(books, outcomes=KnownOutcomes(database, books.ledger, cache))
 
+    def asked_of_redis(self) -> Counter[tuple[str, str]]:
+        """What came of it, by all threads so far: (balances, hit), (outcomes, miss), (limits, allowed), ..."""
+        with self._lock:
+            return sum((counts.copy() for counts in self._counts.values()), Counter())
+
     def _redis(self) -> Server | None:
         redis = self._configuration.settings.redis
-        return Server(redis.url, redis.timeout_ms / 1000) if redis.url else None
+        if not redis.url:
+            return None
+        server = Server(redis.url, redis.timeout_ms / 1000)
+        with self._lock:
+            self._counts[id(server.counts)] = server.counts
+        weakref.finalize(server, self._count_gone, server.counts)
+        return server
+
+    def _count_gone(self, counts: Counter[tuple[str, str]]) -> None:
+        with self._lock:
+            del self._counts[id(counts)]
+            self._counts.setdefault(0, Counter()).update(counts)
 
 
 def _unheard(_sentence: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,23 @@ def server() -> str:
 @pytest.fixture
 def conninfo(server: str) -> Iterator[str]:
     """A database with the schema and an empty ledger `main`, for this test alone."""
-    name = f"t_{uuid4().hex[:16]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")  # a third of the time
-        yield make_conninfo(server, dbname=name)
-        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with database_like(server) as made:
+        yield made
 
 
 @pytest.fixture
 def empty_conninfo(server: str) -> Iterator[str]:
     """A database with nothing in it, for this test alone."""
+    with database_like(server, "template0") as made:
+        yield made
+
+
+@contextmanager
+def database_like(server: str, template: str = _TEMPLATE) -> Iterator[str]:
+    """A copy of the template; its conninfo."""
     name = f"t_{uuid4().hex[:16]}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")  # a third of the time
         yield make_conninfo(server, dbname=name)
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

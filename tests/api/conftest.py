@@ -6,9 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from socket import create_server
+from socket import IPPROTO_TCP, TCP_NODELAY, create_server
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from ledgerctl import config
 from ledgerctl.api import app, issuing
 from ledgerctl.db.connection import Connection
+from tests.conftest import database_like
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ISSUER = "https://issuer.example"
@@ -32,6 +33,10 @@ EVERYTHING = list(issuing.SCOPES)
 
 @pytest.fixture
 def secret(directory: Path) -> Path:
+    return secret_in(directory)
+
+
+def secret_in(directory: Path) -> Path:
     file = directory / "secret"
     file.write_text(SECRET)
     file.chmod(0o600)
@@ -86,6 +91,7 @@ def served(configuration: config.Configuration) -> Iterator[Client]:
     """A client for a server in a thread of this process."""
     made = app.create(configuration, "tests")
     listening = create_server(("127.0.0.1", 0))
+    listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # else each answer waits 40 ms for the client's delayed ACK
     server = uvicorn.Server(uvicorn.Config(made, log_config=None, access_log=False, server_header=False))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -108,8 +114,6 @@ Serve = Callable[..., Client]
 @pytest.fixture
 def serve(conninfo: str, secret: Path) -> Iterator[Serve]:
     """Serves the API with other settings than the default: `serve(database={"lock_timeout_ms": 50})`."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield lambda **sections: stack.enter_context(served(configured(conninfo, secret, **sections)))
 
@@ -124,6 +128,15 @@ def alice(api: Client) -> Client:
     """The API with a bank, and with Alice and Bob, of whom Alice has 100.00."""
     filled(api)
     return api
+
+
+@pytest.fixture(scope="module")
+def unchanged(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The API as of `alice`, one for all tests of a file that are refused: none of them may change what others see."""
+    file = secret_in(tmp_path_factory.mktemp("unchanged"))
+    with database_like(server) as conninfo, served(configured(conninfo, file)) as api:
+        filled(api)
+        yield api
 
 
 def filled(api: Client) -> None:

@@ -78,17 +78,17 @@ def test_an_account_that_exists_stays_as_it_is_under_any_key(api: Client) -> Non
         ({"\ud800": "alice"}, "BAD_REQUEST"),
     ],
 )
-def test_what_no_account_can_have_is_refused(api: Client, attributes: dict[str, object], code: str) -> None:
-    is_problem(api.account(**{"code": "alice", **attributes}), 400, code)  # type: ignore[arg-type]
+def test_what_no_account_can_have_is_refused(unchanged: Client, attributes: dict[str, object], code: str) -> None:
+    is_problem(unchanged.account(**{"code": "carol", **attributes}), 400, code)  # type: ignore[arg-type]
 
-    is_problem(api.get("/api/v1/accounts/alice"), 404, "ACCOUNT_NOT_FOUND")
+    is_problem(unchanged.get("/api/v1/accounts/carol"), 404, "ACCOUNT_NOT_FOUND")
 
 
 @pytest.mark.parametrize("code", ["nobody", "a\0b", "ü", "a b", "a" * 129, "%"])
 @pytest.mark.parametrize("path", ["accounts/{}", "accounts/{}/balance", "accounts/{}/balance?as_of=today",
                                   "transactions/account/{}/history"])  # fmt: skip
-def test_what_is_no_account_is_not_found(api: Client, code: str, path: str) -> None:
-    answer = api.get("/api/v1/" + path.format(quote(code)))
+def test_what_is_no_account_is_not_found(unchanged: Client, code: str, path: str) -> None:
+    answer = unchanged.get("/api/v1/" + path.format(quote(code)))
 
     assert answer.status_code in (400, 404), answer.text
     if code == "nobody":

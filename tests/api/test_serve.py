@@ -21,8 +21,10 @@ from pathlib import Path
 import httpx2 as httpx
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from ledgerctl.api.protocol import HEAD_MAX
+from ledgerctl.cli.app import app as cli
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import Exit
 from tests.api.conftest import EVERYTHING, ISSUER, is_problem, issued
@@ -74,6 +76,14 @@ def serving(
     finally:
         process.kill()
         process.communicate()
+
+
+def refused_here(surroundings: Surroundings) -> tuple[int, str]:
+    """In this process. Should it begin all the same, the test's time runs out."""
+    result = CliRunner().invoke(cli, ["serve"], env=surroundings, prog_name="ledgerctl")
+    if not isinstance(result.exception, SystemExit):
+        raise result.exception or AssertionError("it served")
+    return result.exit_code, result.stderr
 
 
 def refused(surroundings: Surroundings, directory: Path) -> tuple[int, str]:
@@ -183,7 +193,10 @@ def test_it_serves_https_with_a_certificate(surroundings: Surroundings, director
         "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     )
     subprocess.run(shlex.split(make), cwd=directory, check=True, capture_output=True, timeout=60)
-    files = {"LEDGERCTL_API_CERTIFICATE": "cert.pem", "LEDGERCTL_API_PRIVATE_KEY": "key.pem"}
+    files = {
+        "LEDGERCTL_API_CERTIFICATE": str(directory / "cert.pem"),
+        "LEDGERCTL_API_PRIVATE_KEY": str(directory / "key.pem"),
+    }
     trusted = ssl.create_default_context(cafile=str(directory / "cert.pem"))
 
     with serving({**surroundings, **files}, directory, verify=trusted) as (_, client):
@@ -192,10 +205,10 @@ def test_it_serves_https_with_a_certificate(surroundings: Surroundings, director
         with pytest.raises(httpx.HTTPError):
             httpx.get(str(client.base_url).replace("https", "http") + "/health", trust_env=False)
 
-    files["LEDGERCTL_API_PRIVATE_KEY"] = "cert.pem"
-    code, err = refused({**surroundings, **files}, directory)
+    files["LEDGERCTL_API_PRIVATE_KEY"] = files["LEDGERCTL_API_CERTIFICATE"]
+    code, err = refused_here({**surroundings, **files})
     assert (code, "certificate" in err, "Traceback" in err) == (Exit.BAD_CONFIG, True, False)
-    code, err = refused({**surroundings, **files, "LEDGERCTL_API_PRIVATE_KEY": ""}, directory)
+    code, err = refused_here({**surroundings, **files, "LEDGERCTL_API_PRIVATE_KEY": ""})
     assert (code, "together" in err) == (Exit.BAD_CONFIG, True)
 
 
@@ -210,9 +223,9 @@ def test_it_serves_https_with_a_certificate(surroundings: Surroundings, director
     ],
 )
 def test_it_does_not_begin_with_a_wrong_configuration(
-    surroundings: Surroundings, directory: Path, variable: str, value: str, words: str
+    surroundings: Surroundings, variable: str, value: str, words: str
 ) -> None:
-    code, err = refused({**surroundings, variable: value}, directory)
+    code, err = refused_here({**surroundings, variable: value})
 
     assert (code, words in err, "Traceback" in err) == (Exit.BAD_CONFIG, True, False), err
 
@@ -227,20 +240,20 @@ def test_without_its_extra_it_says_what_to_install(surroundings: Surroundings, d
     assert "pip install 'ledgerctl[api]'" in err
 
 
-def test_a_port_that_is_taken_is_no_traceback(surroundings: Surroundings, directory: Path) -> None:
+def test_a_port_that_is_taken_is_no_traceback(surroundings: Surroundings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, err = refused({**surroundings, "LEDGERCTL_API_LISTEN": f"127.0.0.1:{port}"}, directory)
+        code, err = refused_here({**surroundings, "LEDGERCTL_API_LISTEN": f"127.0.0.1:{port}"})
 
     assert code == Exit.UNAVAILABLE
     assert f"cannot listen on 127.0.0.1 port {port}" in err
     assert "Traceback" not in err
 
 
-def test_without_a_database_it_does_not_begin(surroundings: Surroundings, directory: Path) -> None:
+def test_without_a_database_it_does_not_begin(surroundings: Surroundings) -> None:
     nowhere = "postgresql://ledger:canary-password@127.0.0.1:1/books"
 
-    code, err = refused({**surroundings, "LEDGERCTL_DATABASE_URL": nowhere}, directory)
+    code, err = refused_here({**surroundings, "LEDGERCTL_DATABASE_URL": nowhere})
 
     assert code == Exit.UNAVAILABLE
     assert "canary" not in err

@@ -78,12 +78,12 @@ REVERSE = "/transactions/01890000-0000-7000-8000-000000000000/reverse"
 
 @pytest.mark.parametrize("path", ["/accounts", "/transfers", REVERSE])
 @pytest.mark.parametrize("key", [None, ""])
-def test_every_change_needs_a_key(alice: Client, path: str, key: str | None) -> None:
+def test_every_change_needs_a_key(unchanged: Client, path: str, key: str | None) -> None:
     body = {"/accounts": {"code": "carol", "currency": "EUR"}, "/transfers": move("alice", "bob", "1")}.get(path, {})
     headers = {} if key is None else {"Idempotency-Key": key}
 
-    is_problem(alice.post(f"/api/v1{path}", json=body, headers=headers), 400, "NO_IDEMPOTENCY_KEY")
-    assert alice.balance("bob") == "0.00"
+    is_problem(unchanged.post(f"/api/v1{path}", json=body, headers=headers), 400, "NO_IDEMPOTENCY_KEY")
+    assert unchanged.balance("bob") == "0.00"
 
 
 def test_a_key_is_a_text_of_255_characters(alice: Client) -> None:
@@ -113,10 +113,10 @@ def test_a_key_is_a_text_of_255_characters(alice: Client) -> None:
         ("9" * 5000, 400, "BAD_AMOUNT"),
     ],
 )
-def test_what_is_no_amount_is_refused(alice: Client, amount: Any, status: int, code: str) -> None:
-    is_problem(alice.transfer("alice", "bob", amount), status, code)
+def test_what_is_no_amount_is_refused(unchanged: Client, amount: Any, status: int, code: str) -> None:
+    is_problem(unchanged.transfer("alice", "bob", amount), status, code)
 
-    assert alice.balance("bob") == "0.00"
+    assert unchanged.balance("bob") == "0.00"
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_what_is_no_amount_is_refused(alice: Client, amount: Any, status: int, c
         ({"transfers": []}, 400, "BAD_REQUEST"),
     ],
 )
-def test_what_is_no_transfer_is_refused(alice: Client, change: dict[str, Any], status: int, code: str) -> None:
-    answer = alice.send_change("/transfers", {**move("alice", "bob", "1.00"), **change})
+def test_what_is_no_transfer_is_refused(unchanged: Client, change: dict[str, Any], status: int, code: str) -> None:
+    answer = unchanged.send_change("/transfers", {**move("alice", "bob", "1.00"), **change})
 
     is_problem(answer, status, code)
-    assert alice.balance("bob") == "0.00"
+    assert unchanged.balance("bob") == "0.00"
 
 
 @pytest.mark.parametrize(
@@ -156,23 +156,23 @@ def test_what_is_no_transfer_is_refused(alice: Client, change: dict[str, Any], s
         ('{"amount": ' + "9" * 5000 + "}", 400), ("\ud800".encode("utf-8", "surrogatepass"), 400),
     ],
 )  # fmt: skip
-def test_what_is_no_json_object_is_refused(alice: Client, content: str | bytes, status: int) -> None:
+def test_what_is_no_json_object_is_refused(unchanged: Client, content: str | bytes, status: int) -> None:
     headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
-    answer = alice.post("/api/v1/transfers", content=content, headers=headers)
+    answer = unchanged.post("/api/v1/transfers", content=content, headers=headers)
 
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_what_does_not_say_that_it_is_json_is_refused(alice: Client) -> None:
+def test_what_does_not_say_that_it_is_json_is_refused(unchanged: Client) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
         headers = {"Idempotency-Key": "one", "Content-Type": kind}
-        answer = alice.post("/api/v1/transfers", content=json.dumps(move("alice", "bob", "1.00")), headers=headers)
+        answer = unchanged.post("/api/v1/transfers", content=json.dumps(move("alice", "bob", "1.00")), headers=headers)
         assert answer.status_code in (400, 415)
-    assert alice.balance("bob") == "0.00"
+    assert unchanged.balance("bob") == "0.00"
 
 
-def test_a_validation_problem_names_the_place_and_not_the_value(alice: Client) -> None:
-    problem = is_problem(alice.transfer("alice", "bob", 123456.5), 400, "BAD_REQUEST")
+def test_a_validation_problem_names_the_place_and_not_the_value(unchanged: Client) -> None:
+    problem = is_problem(unchanged.transfer("alice", "bob", 123456.5), 400, "BAD_REQUEST")
 
     assert [wrong["at"] for wrong in problem["errors"] if wrong["at"].endswith("amount")]
     assert "123456" not in json.dumps(problem)
@@ -228,12 +228,12 @@ def test_of_a_list_each_stands_by_itself_where_that_is_asked_for(alice: Client) 
 
 
 @pytest.mark.parametrize("mode", ["all", "each"])
-def test_what_cannot_be_read_in_a_list_stops_all_of_it(alice: Client, mode: str) -> None:
+def test_what_cannot_be_read_in_a_list_stops_all_of_it(unchanged: Client, mode: str) -> None:
     body = {"mode": mode, "transfers": [move("alice", "bob", "10.00"), move("alice", "bob", "1e3")]}
 
-    problem = is_problem(alice.send_change("/transfers", body), 400, "BAD_AMOUNT")
+    problem = is_problem(unchanged.send_change("/transfers", body), 400, "BAD_AMOUNT")
     assert problem["details"]["number"] == 2
-    assert alice.balance("bob") == "0.00"
+    assert unchanged.balance("bob") == "0.00"
 
 
 def test_a_key_that_stands_twice_in_a_list_posts_once(alice: Client) -> None:

@@ -13,8 +13,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from ledgerctl.cli.app import app
@@ -25,7 +23,7 @@ from ledgerctl.ids import uuid7
 from ledgerctl.services.accounts import create, create_ledger
 from ledgerctl.services.books import open_books
 from ledgerctl.services.payments import post_one
-from tests.conftest import Run, database_at
+from tests.conftest import Run, database_at, database_like
 
 Command = Callable[..., Run]
 
@@ -37,13 +35,8 @@ REGENERATE = "REGENERATE_GOLDEN"
 @pytest.fixture(scope="session")
 def shared_conninfo(server: str) -> Iterator[str]:
     """A database for all the tests of this worker: making one takes longer than most tests."""
-    name = f"t_{uuid4().hex[:16]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template_books STRATEGY file_copy").format(sql.Identifier(name))
-        )
-        yield make_conninfo(server, dbname=name)
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with database_like(server) as made:
+        yield made
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ import subprocess
 import sysconfig
 from collections.abc import Iterator
 from difflib import unified_diff
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +222,17 @@ def test_every_command_line_on_a_page_is_understood(page: Path) -> None:
 
 def parse(line: list[str]) -> Any:
     """The exit code of a command line when its commands do nothing: 0 or None if it can be parsed."""
+    return idle().main(args=line, prog_name="ledgerctl", standalone_mode=False)
+
+
+@cache
+def idle() -> Any:
+    """The commands, which do nothing."""
     root = typer.main.get_command(app)
     for path, command in tree(root):
         if path and (not hasattr(command, "commands") or command.invoke_without_command):
             command.callback = lambda **_given: None
-    return root.main(args=line, prog_name="ledgerctl", standalone_mode=False)
+    return root
 
 
 # -- the pages themselves --------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ledgerctl.cli.app import app
@@ -26,6 +28,9 @@ from ledgerctl.services.payments import post_one
 from tests.conftest import Run, database_at, database_like
 
 Command = Callable[..., Run]
+
+built = cache(get_command)
+"""The commands are built once: Typer's own runner does it each time, which takes longer than most commands."""
 
 GOLDEN = Path(__file__).parent / "golden"
 REGENERATE = "REGENERATE_GOLDEN"
@@ -72,6 +77,7 @@ def in_process(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
         return opened[-1]
 
     monkeypatch.setattr(records, "open_input", noticed)
+    monkeypatch.setattr("typer.testing._get_command", built)
 
     def invoke(*args: str, stdin: str | bytes = b"", **environment: str | None) -> Run:
         result = CliRunner().invoke(app, args, input=stdin, env=environment, prog_name="ledgerctl")

@@ -16,8 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from ledgerctl.core.model import NewAccount
 from ledgerctl.db.connection import Connection
 from ledgerctl.errors import Exit
+from ledgerctl.services import accounts
+from ledgerctl.services.books import Books
 from tests.conftest import Run
 
 Command = Callable[..., Run]
@@ -74,9 +77,9 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(ledgerctl: Command, conninfo: str, directory: Path, conn: Connection) -> Ledger:
-    for code, type_ in (("bank", "asset"), ("alice", "liability")):
-        ledgerctl("account", "create", code, "--type", type_, "--currency", "EUR", "--min-balance", "none")
+def ledger(ledgerctl: Command, books: Books, conninfo: str, directory: Path, conn: Connection) -> Ledger:
+    codes = (("bank", "asset"), ("alice", "liability"))
+    accounts.create(books, [NewAccount(code, type_, "EUR", 2, None, None, None, None) for code, type_ in codes])
     return Ledger(ledgerctl, conninfo, directory, conn)
 
 

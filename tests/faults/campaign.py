@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
@@ -36,13 +36,17 @@ from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments, reconciling
 from ledgerctl.services.books import Books, open_books
 from tests.faults import evidence, points
+from tests.faults.apis import Apis, ports
+from tests.faults.by_command import KILLED, command
 from tests.faults.checkers import Case, violations
-from tests.faults.client import KILLED, Run, command, live
+from tests.faults.client import live
 from tests.faults.evidence import Attempt
 from tests.faults.history import Recorder, last_step
+from tests.faults.http_line import reserve
 from tests.faults.nemesis import CRASHES, FAULTS, Victims
 from tests.faults.points import IN_FLIGHT, Board
 from tests.faults.proxy import Proxy
+from tests.faults.runs import Run
 from tests.faults.servers import Server, bank
 from tests.faults.world import BANKS, LEDGERS, TOTAL
 
@@ -65,6 +69,10 @@ class Plan:
     """What the wire does to COMMITs, see `proxy`; each in `wire_rate` of them."""
     wire_rate: float = 0.05
     by_command_line: int = 0
+    command_share: float = 1.0
+    by_http: int = 0
+    apis: int = 2
+    """Processes of the REST API, where clients ask it."""
     settings: dict[str, Any] = field(default_factory=dict)
     ahead: int = 40
     money: int = TOTAL
@@ -87,40 +95,46 @@ class Result:
 
 @dataclass(frozen=True)
 class Sabotage:
-    """A bug: what is done to the bank before clients start, given its conninfo, and to each client's own process."""
+    """A bug: what is done to the bank before clients start, given its conninfo, and to each process that posts."""
 
     to_bank: Callable[[str], None] = lambda _conninfo: None
     to_client: Callable[[], None] = lambda: None
+    to_api: str = ""
+    """The number of the planted bug that each process of the REST API has."""
 
 
 def run(server: Server, plan: Plan, sabotage: Sabotage = Sabotage()) -> Result:
     """A bank of its own on the server, run as planned."""
     directory = Path(tempfile.mkdtemp(prefix="ledgerctl-faults-"))
     try:
-        with bank(server, f"bank_{uuid7().hex[:16]}", plan.money) as conninfo:
+        with bank(server, f"bank_{uuid7().hex[:16]}", plan.money) as conninfo, _reserved(plan) as listening:
             sabotage.to_bank(conninfo)
-            return _run(server, plan, directory, conninfo, sabotage)
+            run = Run(
+                plan.seed, plan.mix, plan.clients, plan.steps, directory, conninfo, plan.settings, plan.ahead,
+                plan.by_command_line, plan.command_share, plan.by_http, listening,
+            )  # fmt: skip
+            return _run(server, plan, run, sabotage)
     finally:
         shutil.rmtree(directory)
 
 
-def _run(server: Server, plan: Plan, directory: Path, conninfo: str, sabotage: Sabotage) -> Result:
-    (directory / "histories").mkdir()
-    direct = Run(
-        plan.seed, plan.mix, plan.clients, plan.steps, directory, conninfo, plan.settings, plan.ahead,
-        plan.by_command_line,
-    )  # fmt: skip
+@contextmanager
+def _reserved(plan: Plan) -> Iterator[tuple[int, ...]]:
+    """The ports of the REST API, where clients ask it."""
+    with ExitStack() as stack:
+        yield ports([stack.enter_context(reserve()) for _ in range(plan.apis if plan.by_http else 0)])
+
+
+def _run(server: Server, plan: Plan, direct: Run, sabotage: Sabotage) -> Result:
+    direct.histories.mkdir()
     counts: Counter[str] = Counter()
     with _wire(plan, direct, counts) as through:
-        _work(server, plan, through, conninfo, counts, sabotage)
+        _work(server, plan, through, direct.url, counts, sabotage)
     _settle(direct)
     _finish(direct, counts["deadlocks"])
-    case = Case(
-        evidence.books(conninfo),
-        evidence.histories(direct.histories),
-        plan.money,
-        steady="step clock" not in plan.faults,
-    )
+    books = evidence.books(direct.url)
+    told = evidence.histories(direct.histories, books)
+    case = Case(books, told, plan.money, steady="step clock" not in plan.faults)
     _count(case, counts)
     return Result(dict(sorted(counts.items())), violations(case))
 
@@ -142,8 +156,9 @@ def _wire(plan: Plan, direct: Run, counts: Counter[str]) -> Iterator[Run]:
 
 
 def _work(server: Server, plan: Plan, run: Run, direct: str, counts: Counter[str], sabotage: Sabotage) -> None:
-    board = Board(plan.clients)
+    board = Board(plan.clients, len(run.ports), run.directory / "board")
     clients: dict[int, int] = {}
+    apis = Apis(run, board, plan.settings, sabotage.to_api) if run.ports else None
 
     def start(number: int, failpoint: str) -> None:
         first = last_step(run.histories, f"client-{number}") + 1
@@ -154,10 +169,13 @@ def _work(server: Server, plan: Plan, run: Run, direct: str, counts: Counter[str
 
         clients[number] = forked(work, failpoint)
 
-    for number in range(plan.clients):
-        start(number, "")
-    victims = Victims(server, direct, board, clients, random.Random(plan.seed), start)
+    draw = random.Random(plan.seed)
+    victims = Victims(server, direct, board, clients, plan.by_command_line, apis, draw, start)
     try:
+        if apis is not None:
+            apis.wait()
+        for number in range(plan.clients):
+            start(number, "")
         while clients and (not plan.faults or counts["strikes"] < plan.strikes):
             if not plan.faults:
                 time.sleep(0.02)
@@ -172,8 +190,12 @@ def _work(server: Server, plan: Plan, run: Run, direct: str, counts: Counter[str
             time.sleep(0.01)
         if clients:
             raise TimeoutError(f"clients {sorted(clients)} hang at {[board.slot(one).point for one in clients]}")
+        if apis is not None:
+            apis.stop()
     finally:
         end(clients.values())
+        if apis is not None:
+            apis.kill()
     counts["answers to COMMIT lost"] += board.lost()
     counts["deadlocks"] += board.deadlocks()
 
@@ -253,7 +275,7 @@ def _settle(run: Run) -> None:
         op = recorder.invoke("resolve", 0, client=name)
         done = command(run, name, ["resolve"])
         answers = json.loads(done.stdout) if done.stdout else []
-        statuses = {one["idempotency_key"]: one["status"] for one in answers}
+        statuses = [(one["idempotency_key"], one["status"]) for one in answers]
         recorder.end(op, "ok", statuses=statuses, code=done.returncode)
 
 
@@ -266,7 +288,8 @@ def _found(books: Books, request: Request) -> str | None:
 
 
 def _request(attempt: Attempt) -> Request:
-    return request_json.load(attempt.call.asked["sends"][attempt.part])
+    asked = attempt.call.asked["sends"][attempt.part]
+    return request_json.load({**asked, "transaction_id": asked["transaction_id"] or str(uuid7())})
 
 
 def _finish(run: Run, deadlocks: int) -> None:
@@ -323,10 +346,21 @@ def _count(case: Case, counts: Counter[str]) -> None:
                 counts[name] += 1
             for name in ("fault kill command, in flight", "crashes in flight", "in flight"):
                 counts[name] += flying
+        if attempt.call.function == "http":
+            _count_http(attempt, counts)
+    counts["by http"] = len(case.told.named("http"))
     counts["commands"] = len(case.told.named("command"))
     counts["reads"] = sum(call.how == "ok" for call in case.told.named("read"))
     counts["transactions"] = len(case.books.transactions)
     counts["races"] = _races(case)
+
+
+def _count_http(attempt: Attempt, counts: Counter[str]) -> None:
+    counts["http posted"] += attempt.result == "posted"
+    code = attempt.call.told.get("code")
+    for name, ended in (("http lost", "LOST"), ("http hung up", "HUNG_UP")):
+        counts[name] += code == ended
+        counts[f"{name}, posted"] += code == ended and attempt.id is not None
 
 
 def _races(case: Case) -> int:
@@ -355,6 +389,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wire", default="")
     parser.add_argument("--wire-rate", type=float, default=0.05)
     parser.add_argument("--by-command-line", type=int, default=0)
+    parser.add_argument("--command-share", type=float, default=1.0)
+    parser.add_argument("--by-http", type=int, default=0)
+    parser.add_argument("--apis", type=int, default=2)
     parser.add_argument("--ahead", type=int, default=40)
     parser.add_argument("--money", type=int, default=TOTAL)
     chosen = vars(parser.parse_args(arguments))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from tests.faults.evidence import Attempt, Books, Entry, Histories, Named, Transaction, Windows
@@ -19,7 +20,7 @@ from tests.faults.history import Call
 from tests.faults.world import BANKS, EXPONENTS, LEDGERS, OUTSIDE, TOTAL
 
 _AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
-_FORESEEN = ("DATABASE_UNAVAILABLE", "TRY_AGAIN")
+_FORESEEN = ("DATABASE_UNAVAILABLE", "TRY_AGAIN", "NOT_SENT")
 """What a client may be told when nothing was changed, and no rule said no."""
 _REVIVED_NS = 10 * 10**9
 _BANK = {(place.ledger, place.code): place for bank in BANKS for place in bank}
@@ -104,7 +105,7 @@ def c5_keys(case: Case) -> Iterator[str]:
         elif attempt.result in ("refused", "fail"):
             if _made(case, attempt):
                 yield f"{attempt} was told {attempt.result}, and is posted"
-        elif attempt.call.function == "post":
+        elif attempt.call.function != "command":
             yield from _settled(case, attempt)
     yield from _of_nobody(case)
     yield from _by_command(case)
@@ -114,7 +115,7 @@ def _told_posted(case: Case, attempt: Attempt) -> Iterator[str]:
     told = case.books.transactions.get((attempt.ledger, attempt.told["id"]))
     if told is None or told.key != attempt.key:
         yield f"{attempt} was told {attempt.result} as {attempt.told['id']}, which is not there"
-    elif attempt.id is not None and (attempt.result == "posted") != (told.id == attempt.id):
+    elif (attempt.result == "posted") != (told.id == attempt.id):
         yield f"{attempt} was told {attempt.result} as {told.id}, and would have made {attempt.id}"
 
 
@@ -130,9 +131,7 @@ def _settled(case: Case, attempt: Attempt) -> Iterator[str]:
 
 
 def _made(case: Case, attempt: Attempt) -> bool:
-    """Whether it is this very attempt that was posted. A command's id nobody knows; its key is its own."""
-    if attempt.call.function == "command":
-        return (attempt.ledger, attempt.key) in case.books.by_key
+    """Whether it is this very attempt that was posted."""
     return (attempt.ledger, attempt.id or "") in case.books.transactions
 
 
@@ -143,25 +142,29 @@ def _repeats(case: Case, transaction: Transaction, attempt: Attempt) -> bool:
 def _by_command(case: Case) -> Iterator[str]:
     """`resolve` says of a command that was killed whether it was posted; what it does not list was never sent."""
     runs = case.told.named("resolve")
-    said = {(run.asked["client"], key): status for run in runs for key, status in run.told["statuses"].items()}
+    said: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in runs:
+        for key, status in run.told["statuses"]:
+            said[run.asked["client"], key].add(status)
     for attempt in case.told.attempts:
         if attempt.call.function != "command" or attempt.result != "unknown":
             continue
-        status = said.get((attempt.call.client, attempt.key), "not listed")
+        statuses = said.get((attempt.call.client, attempt.key))
+        if statuses is None:
+            if _made(case, attempt):
+                yield f"{attempt} was not listed, and is posted"
+            continue
         posted = case.books.by_key.get((attempt.ledger, attempt.key), [])
-        if bool(posted) != (status == "posted"):
-            yield f"{attempt} was {status}, and is {'' if posted else 'not '}posted"
-        if not all(_repeats(case, one, attempt) for one in posted):
-            yield f"{attempt} is posted as another request"
+        status = "not posted" if not posted else "posted" if _repeats(case, posted[0], attempt) else "key in use"
+        if status not in statuses:
+            yield f"{attempt} was {', '.join(statuses)}, and is {status}"
     yield from (f"resolve ended with {run.told['code']}" for run in runs if run.told["code"] not in (0, 76))
 
 
 def _of_nobody(case: Case) -> Iterator[str]:
-    worded = {(attempt.ledger, attempt.key) for attempt in case.told.attempts if attempt.id is None}
     for transaction in case.books.transactions.values():
         name = (transaction.ledger, transaction.id)
-        mine = name in case.by_id or (transaction.ledger, transaction.key) in worded
-        if not mine and not transaction.key.startswith(("fill ", "alive ")):
+        if name not in case.by_id and not transaction.key.startswith(("fill ", "alive ")):
             yield f"nobody asked for {transaction.ledger} '{transaction.key}'"
 
 
@@ -176,17 +179,24 @@ def c6_no_half_transfer(case: Case) -> Iterator[str]:
         if not entries or (attempt is not None and len(entries) != len(attempt.legs)):
             yield f"transaction {name} has {len(entries)} entries"
     refused = {(line.ledger, line.writer, line.subject) for line in case.books.audit if line.outcome == "refused"}
-    for call in case.told.named("post"):
-        made = [(send["ledger"], send["transaction_id"]) for send in call.asked["sends"]]
+    for call, attempts in _together(case):
+        made = [(attempt.ledger, attempt.id or "") for attempt in attempts]
         writers = {case.books.transactions[name].writer for name in made if name in case.books.transactions}
         # After a lost answer the call runs again: what had been refused may then be posted, by another transaction.
-        if call.how == "ok" and not call.told.get("lost") and len(writers) > 1:
+        # Whether the API lost one, nobody tells us.
+        if call.how == "ok" and not call.told.get("lost", call.asked.get("mode") == "each") and len(writers) > 1:
             yield f"{call.client} op {call.op} was written by several transactions"
         for writer in writers:
-            for send in call.asked["sends"]:
-                ledger, key = send["ledger"], send["idempotency_key"]
-                if (ledger, key) not in case.books.by_key and (ledger, writer, key) not in refused:
-                    yield f"{call.client} op {call.op} is posted, but for '{key}'"
+            for attempt in attempts:
+                left_out = (attempt.ledger, writer, attempt.key) in refused
+                if (attempt.ledger, attempt.key) not in case.books.by_key and not left_out:
+                    yield f"{call.client} op {call.op} is posted, but for '{attempt.key}'"
+                if left_out and call.asked.get("mode") == "all":
+                    yield f"{call.client} op {call.op} was to be whole or not at all, and '{attempt.key}' was refused"
+
+
+def _together(case: Case) -> Iterator[tuple[Call, list[Attempt]]]:
+    return ((call, list(sent)) for call, sent in groupby(case.told.attempts, lambda attempt: attempt.call))
 
 
 def c7_sequence(case: Case) -> Iterator[str]:
@@ -212,7 +222,7 @@ def c8_real_time(case: Case) -> Iterator[str]:
                 least = case.windows.least((entry.ledger, entry.account), attempt.call.invoked)
                 if entry.seq <= least:
                     yield f"{attempt} came after seq {least} of {entry.account} and has seq {entry.seq}"
-    for call in case.told.named("read"):
+    for call in case.told.named("read", "balance"):
         if call.how != "ok" or call.ended is None:
             continue
         for code, (balance, seq) in call.told["balances"].items():
@@ -249,11 +259,24 @@ def c11_replays_repeat(case: Case) -> Iterator[str]:
         if _payload(transaction, entries) != _asked(attempt):
             yield f"{attempt} was {attempt.result} as {transaction.id}, which is another request"
         told = attempt.told.get("entries")
-        if told is not None and sorted(told) != sorted(_line(case, entry) for entry in entries):
+        if told is not None and not _same_lines(told, [_line(case, entry) for entry in entries]):
             yield f"{attempt} was told entries {told}"
+        if attempt.told.get("key", attempt.key) != attempt.key:
+            yield f"{attempt} was told the key {attempt.told['key']}"
         at = attempt.told.get("posted_at")
         if at is not None and datetime.fromisoformat(at) != transaction.posted_at:
             yield f"{attempt} was told the time {at}"
+    for call in case.told.named("http"):
+        results = {result["is"] for result in call.told.get("results", ())}
+        if call.told.get("replayed", results == {"replayed"}) != (results == {"replayed"}):
+            yield f"{call.client} op {call.op} was told by the header otherwise than by {results}"
+
+
+def _same_lines(told: list[list[Any]], found: list[list[Any]]) -> bool:
+    """The API does not tell which seq an entry has."""
+    if any(seq is None for _, seq, _, _ in told):
+        found = [[account, None, amount, balance] for account, _, amount, balance in found]
+    return sorted(told, key=str) == sorted(found, key=str)
 
 
 def _line(case: Case, entry: Entry) -> list[Any]:
@@ -274,6 +297,8 @@ def c12_serial_model(case: Case) -> Iterator[str]:
         [send] = call.asked["sends"]
         if all(_is_amount(leg[2]) for leg in send["legs"]):
             yield f"{call.client} op {call.op} was refused at the door with {send['legs']}"
+        if any(result["is"] != "refused" for result in call.told.get("results", ())):
+            yield f"{call.client} op {call.op} was let in with {send['legs']}"
 
 
 def _accepted(case: Case) -> Iterator[str]:
@@ -459,9 +484,18 @@ def _had_enough(case: Case, attempt: Attempt) -> str:
         least = case.windows.least(name, attempt.call.invoked)
         most = case.windows.most(name, attempt.call.ended)
         lowest = min(_balance(case.books, name, seq) for seq in range(least, max(least, most) + 1))
+        lowest += _undone(attempt, code)
         if amount < 0 and lowest + amount < 0:
             return ""
     return "there was enough all the time"
+
+
+def _undone(attempt: Attempt, code: str) -> Decimal:
+    """What those before it in its list may have taken from the account, where all were undone with it."""
+    if attempt.call.asked.get("mode") != "all":
+        return Decimal(0)
+    before = [entry for send in attempt.call.asked["sends"][: attempt.part] for entry in send["entries"]]
+    return -sum((Decimal(one["debit"]) for one in before if one["account"] == code and "debit" in one), Decimal(0))
 
 
 def c13_reconcile_agrees(case: Case) -> Iterator[str]:
@@ -512,6 +546,18 @@ def c15_alive(case: Case) -> Iterator[str]:
             yield f"{call.told['deadlocks']} deadlocks"
 
 
+def c16_stopped_in_order(case: Case) -> Iterator[str]:
+    """A process of the API that is asked to stop answers all that it took, and ends well."""
+    calls = {call.mark: call for call in case.told.named("http")}
+    for stop in case.told.named("stop"):
+        if stop.told.get("code") != 0:
+            yield f"api {stop.asked['api']} ended with {stop.told.get('code')}"
+        for taken in stop.told.get("taken", ()):
+            call = calls.get(taken)
+            if call is not None and call.told.get("code") == "LOST":
+                yield f"{call.client} op {call.op} was taken by api {stop.asked['api']}, and never answered"
+
+
 def surprises(case: Case) -> Iterator[str]:
     """No client was told of an error that none of the program's rules foresees."""
     for call in case.told.calls:
@@ -535,6 +581,7 @@ CHECKERS: dict[str, Callable[[Case], Iterator[str]]] = {
     "C12": c12_serial_model,
     "C13": c13_reconcile_agrees,
     "C15": c15_alive,
+    "C16": c16_stopped_in_order,
     "surprise": surprises,
 }
 

@@ -24,10 +24,11 @@ from ledgerctl.db import embedded
 from tests.faults import campaign, checkers, evidence, power
 from tests.faults.campaign import Plan, Result
 from tests.faults.checkers import Case
-from tests.faults.client import Run, live
+from tests.faults.client import live
 from tests.faults.evidence import Histories
 from tests.faults.points import IN_FLIGHT, Board
 from tests.faults.power import Disk
+from tests.faults.runs import Run
 from tests.faults.servers import Server, bank
 
 _NO_RESTART = "restart_after_crash = off\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -33,7 +33,7 @@ ENTRIES = """
     ORDER BY 1, 2, 3
 """
 AUDIT = """
-    SELECT l.name, u.action, u.subject, u.outcome, u.at, u.xid8::text
+    SELECT l.name, u.action, u.subject, u.outcome, u.at, u.xid8::text, u.request_id, u.trace_id
     FROM audit_logs u JOIN ledgers l ON l.id = u.ledger_id
     ORDER BY u.at
 """
@@ -82,6 +82,8 @@ class Audited(NamedTuple):
     outcome: str
     at: datetime
     writer: str
+    request_id: str
+    trace_id: str | None
 
 
 class Attempt(NamedTuple):
@@ -93,7 +95,8 @@ class Attempt(NamedTuple):
     key: str
     intent: str
     id: str | None
-    """Of the transaction that it would make; None where only the process knew it."""
+    """Of the transaction that it would make. Where only the process knew it: of the one that the audit log says it
+    made, or None."""
     kind: str
     legs: tuple[tuple[str, Decimal], ...]
     said: tuple[str, ...]
@@ -124,6 +127,17 @@ class Books:
     @cached_property
     def by_key(self) -> dict[Named, list[Transaction]]:
         return _grouped(self.transactions.values(), lambda one: (one.ledger, one.key))
+
+    @cached_property
+    def made_by(self) -> dict[tuple[str, str, str], str]:
+        """By ledger, the mark of a call in the audit log, and key: the transaction that this call made."""
+        made = [(line, self.transactions.get((line.ledger, line.subject))) for line in self.audit]
+        return {
+            (line.ledger, mark, one.key): one.id
+            for line, one in made
+            for mark in (line.request_id, line.trace_id)
+            if one is not None and line.outcome == "posted" and mark is not None
+        }
 
     def of(self, ledger: str) -> Books:
         """What is in one ledger."""
@@ -164,11 +178,15 @@ def books(conninfo: str) -> Books:
 
 @dataclass(frozen=True)
 class Histories:
+    """`made_by` is what the books know of it; empty before they are read."""
+
     calls: list[Call]
+    made_by: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
     @cached_property
     def attempts(self) -> list[Attempt]:
-        return [attempt for call in self.calls if call.function in ("post", "command") for attempt in _attempts(call)]
+        asking = [call for call in self.calls if call.function in ("post", "command", "http")]
+        return [attempt for call in asking for attempt in _attempts(call, self.made_by)]
 
     def named(self, *functions: str) -> list[Call]:
         return [call for call in self.calls if call.function in functions]
@@ -183,12 +201,13 @@ class Histories:
         }
 
 
-def histories(directory: Path) -> Histories:
-    return Histories(history.calls(directory))
+def histories(directory: Path, found: Books | None = None) -> Histories:
+    return Histories(history.calls(directory), {} if found is None else found.made_by)
 
 
-def _attempts(call: Call) -> list[Attempt]:
+def _attempts(call: Call, made_by: Mapping[tuple[str, str, str], str]) -> list[Attempt]:
     asked = call.asked["sends"]
+    ids = _ids(call, made_by)
     without = [{"is": "fail" if call.how == "fail" else "unknown"}] * len(asked)
     results = call.told["results"] if call.how == "ok" else without
     return [
@@ -198,7 +217,7 @@ def _attempts(call: Call) -> list[Attempt]:
             send["ledger"],
             send["idempotency_key"],
             send["reference"],
-            send["transaction_id"],
+            ids[part],
             send["kind"],
             tuple(_leg(entry) for entry in send["entries"]),
             tuple(send["said"]),
@@ -207,6 +226,18 @@ def _attempts(call: Call) -> list[Attempt]:
             result,
         )
         for part, (send, result) in enumerate(zip(asked, results, strict=True))
+    ]
+
+
+def _ids(call: Call, made_by: Mapping[tuple[str, str, str], str]) -> list[str | None]:
+    """Of one key that stands twice in a call, the first made it."""
+    asked = call.asked["sends"]
+    if not call.mark:
+        return [send["transaction_id"] for send in asked]
+    keys = [send["idempotency_key"] for send in asked]
+    return [
+        made_by.get((send["ledger"], call.mark, key)) if keys.index(key) == part else None
+        for part, (send, key) in enumerate(zip(asked, keys, strict=True))
     ]
 
 
@@ -227,7 +258,7 @@ class Windows:
                     acked[entry.ledger, entry.account].append((attempt.call.ended, entry.seq))
             for entry in found.by_transaction.get((attempt.ledger, attempt.id or ""), ()):
                 begun[entry.ledger, entry.account].append((attempt.call.invoked, entry.seq))
-        for call in told.named("read"):
+        for call in told.named("read", "balance"):
             for code, (_, seq) in call.told.get("balances", {}).items():
                 if call.ended is not None:
                     acked[call.asked["ledger"], code].append((call.ended, seq))

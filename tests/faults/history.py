@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,21 @@ class Call(NamedTuple):
     how: str
     asked: Line
     told: Line
+
+    @property
+    def mark(self) -> str:
+        """Its name in the audit log: the id of a request by HTTP, the trace of a command; empty for others."""
+        if self.function == "http":
+            return request_id(self.client, self.op)
+        return trace_id(self.client, self.op) if self.function == "command" else ""
+
+
+def request_id(client: str, op: int) -> str:
+    return f"{client}.{op}"
+
+
+def trace_id(client: str, op: int) -> str:
+    return sha256(request_id(client, op).encode()).hexdigest()[:32]
 
 
 def last_step(directory: Path, client: str) -> int:

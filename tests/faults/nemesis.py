@@ -16,12 +16,16 @@ from dataclasses import dataclass
 
 import psycopg
 
+from tests.faults.apis import Api, Apis
 from tests.faults.points import IN_FLIGHT, POINTS, Board
 from tests.faults.servers import Server, see_off
 
 _ANSWERS_LOST_S = 0.05
 """So long after the server's processes die, clients still find out that their answer is lost."""
 _COMES_THERE_S = 0.5
+_LOOKS_S = 0.0001
+_FLIGHT_S = 0.003
+_SERVES_S = 5
 _SAME_TIME_S = 60
 _POINTS = POINTS[1 : POINTS.index("keeping")]
 _ONCE = ("dialling", "dialled")
@@ -39,6 +43,9 @@ class Victims:
     conninfo: str
     board: Board
     clients: dict[int, int]
+    commands: int
+    """So many of the clients run commands, each a process of its own that would outlive them: they are not killed."""
+    apis: Apis | None
     draw: random.Random
     start: Callable[[int, str], None]
     """Start a client again, from where it was; with the point at which it is to be killed."""
@@ -46,14 +53,18 @@ class Victims:
 
 def kill_client(victims: Victims) -> bool | None:
     """SIGKILL at a random moment."""
-    number = victims.draw.choice(list(victims.clients))
+    number = _mortal(victims)
+    if number is None:
+        return None
     os.kill(victims.clients[number], signal.SIGKILL)
     return _buried(victims, number)
 
 
 def kill_client_at_a_point(victims: Victims) -> bool | None:
     """A client goes on until it comes to a named point for the n-th time, and dies there, or waiting on its way."""
-    number = victims.draw.choice(list(victims.clients))
+    number = _mortal(victims)
+    if number is None:
+        return None
     os.kill(victims.clients[number], signal.SIGKILL)
     os.waitpid(victims.clients.pop(number), 0)
     point = victims.draw.choice((*_POINTS, *IN_FLIGHT * 8))
@@ -67,6 +78,11 @@ def kill_client_at_a_point(victims: Victims) -> bool | None:
     return _buried(victims, number)
 
 
+def _mortal(victims: Victims) -> int | None:
+    numbers = [number for number in victims.clients if number >= victims.commands]
+    return victims.draw.choice(numbers) if numbers else None
+
+
 def _buried(victims: Victims, number: int) -> bool | None:
     """The client is dead when this returns, and another goes on in its place."""
     _, status = os.waitpid(victims.clients.pop(number), 0)
@@ -77,6 +93,57 @@ def _buried(victims: Victims, number: int) -> bool | None:
         return None
     victims.start(number, "")
     return point in IN_FLIGHT
+
+
+def kill_api(victims: Victims) -> bool | None:
+    """SIGKILL to a process of the REST API at a random moment; another one listens there soon."""
+    return _kill(_serving(victims))
+
+
+def kill_api_at_a_commit(victims: Victims) -> bool | None:
+    """The same, a moment after it has handed over a COMMIT: before it leaves, on its way, or as its answer comes."""
+    api = _committing(victims)
+    time.sleep(victims.draw.uniform(0, _FLIGHT_S))
+    return _kill(api)
+
+
+def stop_api(victims: Victims) -> bool | None:
+    """SIGTERM to one that commits: what it has taken it answers, which is checked later."""
+    api = _committing(victims)
+    if api is None:
+        return None
+    flying = api.slot.point in IN_FLIGHT
+    api.stop()
+    api.start()
+    return flying
+
+
+def _kill(api: Api | None) -> bool | None:
+    if api is None:
+        return None
+    api.kill()
+    flying = api.slot.point in IN_FLIGHT  # its last word
+    api.start()
+    return flying
+
+
+def _committing(victims: Victims) -> Api | None:
+    api, deadline = _serving(victims), time.monotonic() + _COMES_THERE_S
+    while api is not None and api.slot.point not in IN_FLIGHT and time.monotonic() < deadline:
+        time.sleep(_LOOKS_S)
+    return api
+
+
+def _serving(victims: Victims) -> Api | None:
+    """One that serves, once another does too: clients that find nobody ask nothing."""
+    if victims.apis is None:
+        return None
+    deadline = time.monotonic() + _SERVES_S
+    while len(serving := victims.apis.serving()) < 2:
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.02)
+    return victims.draw.choice(serving)
 
 
 def kill_backend(victims: Victims) -> bool | None:
@@ -177,6 +244,9 @@ def truncate(victims: Victims) -> bool:
 FAULTS: dict[str, Callable[[Victims], bool | None]] = {
     "kill client": kill_client,
     "kill client at a point": kill_client_at_a_point,
+    "kill api": kill_api,
+    "kill api at a commit": kill_api_at_a_commit,
+    "stop api": stop_api,
     "kill backend": kill_backend,
     "kill server": kill_server,
     "stop immediately": stop_immediately,
@@ -187,7 +257,7 @@ FAULTS: dict[str, Callable[[Victims], bool | None]] = {
     "step clock": step_clock,
     "truncate": truncate,
 }
-CRASHES = tuple(name for name in FAULTS if name.startswith(("kill", "stop")))
+CRASHES = (*(name for name in FAULTS if name.startswith("kill")), "stop immediately")
 
 
 def _lost(victims: Victims, strike: Callable[[], object]) -> bool | None:

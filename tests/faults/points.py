@@ -12,12 +12,20 @@ import struct
 from collections.abc import Callable
 from functools import wraps
 from mmap import mmap
+from pathlib import Path
+from threading import Lock, get_ident
 from typing import Any
 
 from psycopg.errors import DeadlockDetected
 from psycopg.pq import PipelineStatus
 
 VARIABLE = "LEDGERCTL_FAILPOINT"
+PLACE = "LEDGERCTL_FAULTS_PLACE"
+"""Of a process of the REST API on the board."""
+TAKEN = "LEDGERCTL_FAULTS_TAKEN"
+"""Where it writes down the ids of the requests that it takes."""
+PLANTED = "LEDGERCTL_FAULTS_PLANTED"
+"""The number of the bug that is planted into it."""
 
 POINTS = (
     "idle",
@@ -39,15 +47,21 @@ POINTS = (
 IN_FLIGHT = ("flying",)
 """COMMIT has been handed over, and its answer was not read."""
 _FLIGHT_S = 0.003
-_SLOT = struct.Struct("=bqqbq")
+_FIELD = struct.Struct("=q")
+_SLOT_BYTES = 5 * _FIELD.size
 
 
 class Board:
-    """Shared by the processes of a run: where each client is. A client that is killed leaves its last word there."""
+    """Shared by the processes of a run: where each client is. A client that is killed leaves its last word there.
 
-    def __init__(self, clients: int) -> None:
+    Behind the clients stand the processes of the REST API, which find the board by its file.
+    """
+
+    def __init__(self, clients: int, apis: int = 0, path: Path | None = None) -> None:
         self.clients = clients
-        self._memory = mmap(-1, 1 + clients * _SLOT.size)
+        self._all = clients + apis
+        self._path = path
+        self._memory = _shared(path, 1 + self._all * _SLOT_BYTES)
 
     def stop(self) -> None:
         self._memory[0] = 1
@@ -57,7 +71,14 @@ class Board:
         return self._memory[0] == 1
 
     def slot(self, client: int) -> Slot:
-        return Slot(self._memory, 1 + client * _SLOT.size)
+        return Slot(self._memory, 1 + client * _SLOT_BYTES)
+
+    def api(self, number: int) -> Slot:
+        return self.slot(self.clients + number)
+
+    def address(self, number: int) -> str:
+        """Of an API's place, for `slot_at`."""
+        return f"{self._path}:{1 + (self.clients + number) * _SLOT_BYTES}"
 
     def slowest(self) -> int:
         """The step of the client that is furthest behind, of those that are not done."""
@@ -65,34 +86,63 @@ class Board:
         return min((slot.step for slot in slots if not slot.done), default=0)
 
     def lost(self) -> int:
-        """How many answers to COMMIT the clients have waited for in vain."""
-        return sum(self.slot(client).lost for client in range(self.clients))
+        """How many answers to COMMIT the clients, and the API for them, have waited for in vain."""
+        return sum(self.slot(one).lost for one in range(self._all))
 
     def deadlocks(self) -> int:
         """How many of their transactions the server gave up for a deadlock."""
-        return sum(self.slot(client).deadlocks for client in range(self.clients))
+        return sum(self.slot(one).deadlocks for one in range(self._all))
+
+
+def _shared(path: Path | None, size: int) -> mmap:
+    if path is None:
+        return mmap(-1, size)
+    with path.open("w+b") as file:
+        file.truncate(size)
+        return mmap(file.fileno(), size)
 
 
 class Slot:
-    """One client's place on the board."""
+    """One client's place on the board. Each field is written by itself: a process may have several threads."""
 
     def __init__(self, memory: mmap, at: int) -> None:
         self._memory = memory
         self._at = at
 
     def _get(self, field: int) -> int:
-        return int(_SLOT.unpack_from(self._memory, self._at)[field])
+        return int(_FIELD.unpack_from(self._memory, self._at + field * _FIELD.size)[0])
 
     def _set(self, field: int, value: int) -> None:
-        fields = list(_SLOT.unpack_from(self._memory, self._at))
-        fields[field] = value
-        _SLOT.pack_into(self._memory, self._at, *fields)
+        _FIELD.pack_into(self._memory, self._at + field * _FIELD.size, value)
 
-    point = property(lambda self: POINTS[self._get(0)], lambda self, name: self._set(0, POINTS.index(name)))
+    def reach(self, name: str) -> None:
+        self._set(0, POINTS.index(name))
+
+    point = property(lambda self: POINTS[self._get(0)], lambda self, name: self.reach(name))
     step = property(lambda self: self._get(1), lambda self, value: self._set(1, value))
     lost = property(lambda self: self._get(2), lambda self, value: self._set(2, value))
     deadlocks = property(lambda self: self._get(4), lambda self, value: self._set(4, value))
     done = property(lambda self: bool(self._get(3)), lambda self, value: self._set(3, value))
+
+
+class ThreadedSlot(Slot):
+    """Of a process of many threads: a commit of it is in flight as long as one of any thread is."""
+
+    def __init__(self, memory: mmap, at: int) -> None:
+        super().__init__(memory, at)
+        self._flying: set[int] = set()
+        self._lock = Lock()
+
+    def reach(self, name: str) -> None:
+        with self._lock:
+            (self._flying.add if name in IN_FLIGHT else self._flying.discard)(get_ident())
+            super().reach(IN_FLIGHT[0] if self._flying else name)
+
+
+def slot_at(address: str) -> ThreadedSlot:
+    path, _, at = address.rpartition(":")
+    with Path(path).open("r+b") as file:
+        return ThreadedSlot(mmap(file.fileno(), 0), int(at))
 
 
 def watch(slot: Slot | None) -> None:
@@ -126,14 +176,16 @@ def watch(slot: Slot | None) -> None:
         return queued
 
     once = connection.Database._once
+    counting = Lock()
 
     def watched_once(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             answer = once(self, *args, **kwargs)
         except connection._Failed as failed:
             if slot is not None:
-                slot.lost += failed.unknown
-                slot.deadlocks += isinstance(failed.error, DeadlockDetected)
+                with counting:
+                    slot.lost += failed.unknown
+                    slot.deadlocks += isinstance(failed.error, DeadlockDetected)
                 slot.point = "idle"
             raise
         reach("committed")

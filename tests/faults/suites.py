@@ -69,6 +69,15 @@ def _timeouts(seed: int) -> Plan:
     return Plan(seed, "bank", 8, 300, settings=settings)
 
 
+def _through_http(seed: int) -> Plan:
+    """One client runs commands, three ask two processes of the REST API, two call the services."""
+    apis = ("kill api", "kill api at a commit", "kill api at a commit", "stop api")
+    return Plan(
+        seed, "bank", 6, 100_000, (*apis, "kill backend", "kill server", "kill client"), 10, (0.05, 0.3), ahead=300,
+        by_command_line=1, command_share=0.2, by_http=3,
+    )  # fmt: skip
+
+
 def _commands(seed: int) -> Plan:
     return Plan(seed, "singles", 3, 36, by_command_line=2, ahead=10)
 
@@ -102,6 +111,12 @@ SUITES = {
         lambda seed: Plan(seed, "bank", 6, 100_000, ("step clock",), 50, (0.01, 0.1)),
         clocks.server,
         clocks.impossible,
+    ),
+    "through HTTP": Suite(
+        "the REST API's processes killed and stopped, beside commands and the library",
+        "strikes",
+        (5, 100, 400),
+        _through_http,
     ),
     "commands": Suite("the command line, killed at every point", "crashes", (4, 60, 200), _commands),
 }

@@ -10,8 +10,8 @@ import pytest
 
 from tests.faults import campaign, planted
 from tests.faults.campaign import Plan, Sabotage
-from tests.faults.client import ROOT
 from tests.faults.planted import BUGS, ELSEWHERE, WAITING, Bug
+from tests.faults.runs import ROOT
 from tests.faults.servers import Server
 
 OF_THE_LIST = 36
@@ -22,7 +22,7 @@ TRIES = 6
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.number} {bug.words}")
 def test_a_planted_bug_is_found(fault_server: Server, bug: Bug) -> None:
-    sabotage = Sabotage(lambda conninfo: planted.sow(bug, conninfo), lambda: planted.infect(bug))
+    sabotage = Sabotage(lambda conninfo: planted.sow(bug, conninfo), lambda: planted.infect(bug), str(bug.number))
     with campaign.server(bug.server) if bug.server else nullcontext(fault_server) as server:
         for seed in range(bug.number, bug.number + TRIES):
             result = campaign.run(server, replace(bug.plan, seed=seed), sabotage)

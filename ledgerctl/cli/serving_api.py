@@ -6,7 +6,7 @@ import gc
 import math
 import signal
 from pathlib import Path
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 from typing import Annotated
 
 import typer
@@ -82,9 +82,11 @@ def serve(
 def _listening(host: str, port: int) -> socket:
     """CannotListen: the server itself would only end."""
     try:
-        return create_server((host, port), family=AF_INET6 if ":" in host else AF_INET, backlog=BACKLOG)
+        listening = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(host=host, port=port, reason=error.strerror) from None
+    listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # else a body may wait 40 ms for the caller to confirm its head
+    return listening
 
 
 def _shown(host: str, port: int) -> str:

@@ -7,8 +7,10 @@ they are switched off in the bank of that run, so that it is the checker that ha
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -82,6 +84,7 @@ _gather = journal.gather
 _write = journal.write
 _log = audit.log
 _post_one = payments.post_one
+_post_each = payments.post_each
 _post = payments._post
 _transact = connection.Database.transact
 _read_committed = connection.BEGIN
@@ -280,6 +283,69 @@ def _refusals_kept() -> Patches:
     return [(payments, "post_one", post_one)]
 
 
+# -- the REST API ----------------------------------------------------------------------------------------------------
+
+
+def _answered_before_the_commit() -> Patches:
+    """Those whose requests were gathered are told what is about to be posted, by another thread."""
+    later, own = ThreadPoolExecutor(1), threading.local()
+
+    def dry(books: Any, request: Request) -> payments.Receipt | errors.LedgerError:
+        try:
+            return _post_one(books, request, dry_run=True)
+        except errors.LedgerError as refusal:
+            return refusal
+
+    def post(books: Any, requests: Sequence[Request], by: Any) -> None:
+        if not hasattr(own, "database"):
+            own.database = books.database.attached()
+        _post_each(replace(books, database=own.database), requests, by)
+
+    def post_each(
+        books: Any, requests: Sequence[Request], by: Any = None
+    ) -> list[payments.Receipt | errors.LedgerError]:
+        if by is None:
+            return _post_each(books, requests)
+        answers = [dry(books, request) for request in requests]
+        later.submit(post, books, requests, by)
+        return answers
+
+    return [(payments, "post_each", post_each)]
+
+
+def _answers_exchanged() -> Patches:
+    def post_each(books: Any, requests: Sequence[Request], *by: Any) -> list[payments.Receipt | errors.LedgerError]:
+        answers = _post_each(books, requests, *by)
+        return answers[::-1] if by else answers
+
+    return [(payments, "post_each", post_each)]
+
+
+def _list_in_part() -> Patches:
+    def post_all(books: Any, requests: Sequence[Request]) -> list[payments.Receipt]:
+        answers = _post_each(books, requests)
+        for number, answer in enumerate(answers, 1):
+            if isinstance(answer, errors.LedgerError):
+                answer.details["number"] = number
+                raise answer
+        return [answer for answer in answers if isinstance(answer, payments.Receipt)]
+
+    return [(payments, "post_all", post_all)]
+
+
+def _stopped_at_once() -> Patches:
+    import uvicorn
+
+    async def shutdown(self: Any, sockets: Any = None) -> None:
+        for open_one in self.server_state.connections:
+            open_one.transport.abort()
+        for listening in sockets or ():
+            listening.close()
+        await self.lifespan.shutdown()
+
+    return [(uvicorn.Server, "shutdown", shutdown)]
+
+
 # -- what is written -------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +502,14 @@ BUGS = (
         server="commit_delay = 100000\ncommit_siblings = 1\nwal_writer_delay = 10s\n"),
     Bug(36, "the outcome judged by SQLSTATE", ("C5",), _by_sqlstate,
         plan=Plan(36, "singles", 4, 100, wire=("fatal answer",), wire_rate=0.2)),
+    Bug(37, "the API answers before the commit", ("C5", "C8"), _answered_before_the_commit,
+        plan=Plan(37, "bank", 6, 200, by_http=4, apis=1)),
+    Bug(38, "answers exchanged among requests that share a transaction", ("C5",), _answers_exchanged,
+        plan=Plan(38, "singles", 8, 300, by_http=8, apis=1)),
+    Bug(39, "a list that is to be whole, posted in part", ("C5", "C6"), _list_in_part,
+        plan=Plan(39, "bank", 4, 200, by_http=3, apis=1)),
+    Bug(40, "SIGTERM ends the API with requests unanswered", ("C16",), _stopped_at_once,
+        plan=Plan(40, "singles", 6, 100_000, faults=("stop api",), strikes=2, by_http=5)),
 )  # fmt: skip
 WAITING = {
     22: "a seal by id: there are no seals yet",

@@ -14,7 +14,7 @@ from tests.faults.planted import BUGS, ELSEWHERE, WAITING, Bug
 from tests.faults.runs import ROOT
 from tests.faults.servers import Server
 
-OF_THE_LIST = 36
+OF_THE_LIST = 40
 TRIES = 6
 """Some need the luck of two clients meeting, or of a crash between two instants."""
 

@@ -23,6 +23,7 @@ from fastapi import FastAPI
 
 from ledgerctl import config
 from ledgerctl.api import app, issuing
+from ledgerctl.api.protocol import Protocol
 from ledgerctl.db.connection import Connection
 from tests.conftest import database_like
 
@@ -92,7 +93,7 @@ def served(configuration: config.Configuration) -> Iterator[Client]:
     made = app.create(configuration, "tests")
     listening = create_server(("127.0.0.1", 0))
     listening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # else each answer waits 40 ms for the client's delayed ACK
-    server = uvicorn.Server(uvicorn.Config(made, log_config=None, access_log=False, server_header=False))
+    server = uvicorn.Server(uvicorn.Config(made, http=Protocol, log_config=None, access_log=False, server_header=False))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:

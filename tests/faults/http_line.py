@@ -64,7 +64,7 @@ class Caller:
         try:
             connection.request(question.method, f"/api/v1{question.path}", content, headers)
             answer = connection.getresponse()
-            body = json.loads(answer.read())
+            body = _read(answer.status, answer.read())
         except (OSError, HTTPException) as error:
             self._drop(connection.port)
             raise Lost(repr(error)) from None
@@ -129,6 +129,15 @@ class Caller:
             token = issuing.issue(settings, None, self._name, scopes, _TOKEN_S)
             self._tokens[ledger] = time.monotonic(), token
         return token
+
+
+def _read(status: int, content: bytes) -> dict[str, Any]:
+    """What is no JSON is an error that no rule of the API foresees."""
+    try:
+        read: dict[str, Any] = json.loads(content)
+    except ValueError:
+        return {"code": f"{status} without JSON", "detail": content[:200].decode(errors="replace")}
+    return read
 
 
 def reserve() -> socket.socket:

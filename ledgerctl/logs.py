@@ -35,6 +35,13 @@ def silence() -> None:
     LOG.setLevel(logging.CRITICAL)
 
 
+def adopt(library: str) -> None:
+    """What the library warns of is told as our own lines are, and where they are."""
+    theirs = logging.getLogger(library)
+    theirs.handlers, theirs.propagate = LOG.handlers, False
+    theirs.setLevel(max(LOG.level, logging.WARNING))
+
+
 def json_line(level: str, message: str, fields: Mapping[str, Any]) -> str:
     """What somebody else has to say, as a line of the log."""
     return _json(time.time(), level, message, fields)

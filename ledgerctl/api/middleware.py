@@ -70,10 +70,14 @@ class Around:
 
         try:
             await self._answer(scope, receive, answered, headers)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if status[0]:  # it is half sent
                 raise
-            await problems.of_bug(error)(scope, receive, answered)
+            if isinstance(error, asyncio.CancelledError):
+                response = await problems.of_stop(Request(scope))
+            else:
+                response = problems.of_bug(error)
+            await response(scope, receive, answered)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")
@@ -83,7 +87,7 @@ class Around:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > _DIGITS_MAX or int(length) > self._body_max):
-            problem = problems.of_request(Request(scope), _too_large(self._body_max))
+            problem = await problems.of_request(Request(scope), _too_large(self._body_max))
             problem.headers["Connection"] = "close"
 
             async def unended(message: Message) -> None:

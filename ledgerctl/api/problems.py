@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ledgerctl import logs
-from ledgerctl.errors import Exit, IdempotencyConflict, LedgerError, Refusal
+from ledgerctl.errors import DatabaseUnavailable, Exit, IdempotencyConflict, LedgerError, OutcomeUnknown, Refusal
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 1
@@ -66,7 +66,10 @@ def shape(error: LedgerError, *, changing: bool) -> dict[str, Any]:
     return document
 
 
-def of_ledger(request: Request, error: Exception) -> Response:
+# Async though they wait for nothing: what is not, Starlette calls in a thread of its pool.
+
+
+async def of_ledger(request: Request, error: Exception) -> Response:
     assert isinstance(error, LedgerError)  # noqa: S101 - registered for these
     document = shape(error, changing=request.method == "POST")
     if document["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -75,12 +78,12 @@ def of_ledger(request: Request, error: Exception) -> Response:
     return _response(document, {"Retry-After": str(RETRY_S)} if busy else {})
 
 
-def of_request(_request: Request, error: Exception) -> Response:
+async def of_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - registered for these
     return _response(_document(error.status, error.code, error.detail), error.headers or {})
 
 
-def of_validation(_request: Request, error: Exception) -> Response:
+async def of_validation(_request: Request, error: Exception) -> Response:
     """Where and what, without the values: they may be anything."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for these
     wrong = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()]
@@ -88,11 +91,18 @@ def of_validation(_request: Request, error: Exception) -> Response:
     return _response(_document(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", detail) | {"errors": wrong}, {})
 
 
-def of_http(_request: Request, error: Exception) -> Response:
+async def of_http(_request: Request, error: Exception) -> Response:
     """No such path, or not by that method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for these
     status = HTTPStatus(error.status_code)
     return _response(_document(status, status.name, status.phrase), error.headers or {})
+
+
+async def of_stop(request: Request) -> Response:
+    """The server is being stopped, and has waited for long enough."""
+    detail = "this server is being stopped"
+    changing = request.method == "POST"
+    return await of_ledger(request, OutcomeUnknown(detail=detail) if changing else DatabaseUnavailable(detail=detail))
 
 
 def of_bug(error: Exception) -> Response:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ledgerctl import logs
 from ledgerctl.cli import output
 from ledgerctl.cli.invocation import Context, Group
 from ledgerctl.cli.serving import address
@@ -66,6 +67,7 @@ def serve(
         ws="none",
     )
     config.load()
+    logs.adopt("uvicorn")
     gc.freeze()  # what is there now stays: the collector would look at all of it again and again
     with _listening(host, port) as listening:
         server = uvicorn.Server(config)

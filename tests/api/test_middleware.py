@@ -26,7 +26,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Lines(logging.Handler):
-    """The log as it would be written."""
+    """The log as it would be written, of an API that was asked nothing before: else a last line of that might come."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_every_answer_has_an_id_and_the_headers_that_browsers_heed(alice: Client
 
 
 def test_a_bug_is_answered_as_everything_is_and_told_without_its_words(
-    alice: Client, log: Lines, monkeypatch: pytest.MonkeyPatch
+    api: Client, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_given: object, **_named: object) -> None:
         raise RuntimeError("canary-words")
@@ -91,7 +91,7 @@ def test_a_bug_is_answered_as_everything_is_and_told_without_its_words(
     monkeypatch.setattr(payments, "post_all", broken)
     monkeypatch.setattr("ledgerctl.db.reports.require_account", broken)
     listed = {"transfers": [{"from": "alice", "to": "bob", "amount": "1.00"}]}
-    for answer in (alice.send_change("/transfers", listed), alice.get("/api/v1/accounts/bob")):
+    for answer in (api.send_change("/transfers", listed), api.get("/api/v1/accounts/bob")):
         problem = is_problem(answer, 500, "BUG")
         assert answer.headers["X-Request-Id"]
         assert {name: answer.headers.get(name) for name in SECURITY} == SECURITY
@@ -110,10 +110,10 @@ def test_a_request_id_is_taken_over_if_it_can_stand_in_a_log(unchanged: Client) 
         assert re.fullmatch(UUID, given)
 
 
-def test_a_trace_is_taken_over_if_it_is_one(alice: Client, log: Lines) -> None:
-    assert alice.get("/health", headers={"traceparent": TRACEPARENT}).headers["traceparent"] == TRACEPARENT
+def test_a_trace_is_taken_over_if_it_is_one(api: Client, log: Lines) -> None:
+    assert api.get("/health", headers={"traceparent": TRACEPARENT}).headers["traceparent"] == TRACEPARENT
     for wrong in ("x", TRACEPARENT.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32), "ff" + TRACEPARENT[2:]):
-        assert "traceparent" not in alice.get("/health", headers={"traceparent": wrong}).headers
+        assert "traceparent" not in api.get("/health", headers={"traceparent": wrong}).headers
     assert [line["trace_id"] for line in log.of("answered", 4)] == [TRACEPARENT[3:35], None, None, None]
 
 

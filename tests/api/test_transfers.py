@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,7 @@ from ledgerctl.services import accounts
 from ledgerctl.services.books import Books
 from tests.api.conftest import Client, Serve, audit_lines, database_away, filled, is_problem
 
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 ORIGIN = {"X-Request-Id": "request-7", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 
@@ -306,13 +308,15 @@ def test_what_is_busy_may_be_sent_again(serve: Serve, conninfo: str) -> None:
     assert api.balance("bob") == "10.00"
 
 
-def test_while_an_account_is_busy_others_are_not(serve: Serve, conninfo: str) -> None:
-    api = serve()
-    filled(api)
+def test_while_an_account_is_busy_others_are_not(alice: Client, conninfo: str, conn: Connection) -> None:
+    alice.account("carol")
     with psycopg.connect(conninfo) as other, ThreadPoolExecutor(1) as caller:
         other.execute("SELECT FROM accounts WHERE code = 'bob' FOR UPDATE")
-        waiting = caller.submit(api.transfer, "alice", "bob", "10.00")
-        assert api.transfer("alice", "bank", "10.00").status_code == 201
+        waiting = caller.submit(alice.transfer, "alice", "bob", "10.00")
+        while not conn.execute(WAITING).fetchall():
+            assert not waiting.done()
+            time.sleep(0.005)
+        assert alice.transfer("bank", "carol", "10.00").status_code == 201
         assert not waiting.done()
         other.rollback()
         assert waiting.result().status_code == 201

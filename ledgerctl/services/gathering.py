@@ -1,8 +1,9 @@
 """Single requests of many callers at once, gathered into transactions, each answered with its own outcome.
 
-While one transaction is committed, the next gathers: the more callers there are, the more share a commit. A request is
-refused by itself. What stops a whole transaction - an account that somebody holds, a text that the server refuses - is
-told to nobody before each of its requests was tried alone, so that none of them suffers for another.
+While one transaction is on its way, the next gathers: the more callers there are, the more share it, and one of sixteen
+costs two thirds of two of eight. A request is refused by itself. What stops a whole transaction - an account that
+somebody holds, a text that the server refuses - is told to nobody before each of its requests was tried alone, so that
+none of them suffers for another.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from ledgerctl.services.books import Books
 from ledgerctl.services.payments import Receipt
 
 POSTERS = 2
-"""So many transactions at once: one gathers and decides while the other is committed."""
+"""So many transactions at once, at most."""
+LONG_S = 0.05
+"""The next does not wait for one that takes longer: that may be waiting for somebody's account."""
 REQUESTS_MAX = 500
 """In one transaction: longer ones hold their accounts for longer."""
 GATHER_S = 0.002
-"""For so long, at most, a transaction waits for as many requests as the last one had."""
+"""For so long a transaction waits for one more request, while fewer have come than there were callers the last time."""
+GATHER_MAX_S = 0.01
+"""And for so long in all."""
 ALONE = 4
 """So many requests at once are tried alone."""
 
@@ -44,9 +49,15 @@ class Gatherer:
         self._open_books = open_books
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
+        self._wanted = 1
+        """Who gathers is woken when so many wait."""
+        self._expected = 1
+        """So many callers were there when a transaction ended: those that it answered, and those that waited."""
+        self._began: float | None = None
+        """When the last transaction began, while it is on its way."""
         self._closing = False
-        self._last = 1
-        """So many requests the last transaction had."""
+        self._turn = threading.Lock()
+        """Of the poster that gathers; the others post."""
         self._own = threading.local()
         self._alone = ThreadPoolExecutor(ALONE, "alone")
         self._posters = [threading.Thread(target=self._post, name=f"poster {n}", daemon=True) for n in range(posters)]
@@ -60,7 +71,8 @@ class Gatherer:
             if self._closing:
                 raise errors.DatabaseUnavailable(detail="this server is being stopped")
             self._waiting.append(_Waiting(request, by, receipt))
-            self._changed.notify()
+            if len(self._waiting) == self._wanted:
+                self._changed.notify()
         return receipt
 
     def post_one(self, request: Request, by: By) -> Receipt:
@@ -77,35 +89,47 @@ class Gatherer:
         self._alone.shutdown()
 
     def _post(self) -> None:
-        while some := self._taken():
-            try:
-                answers = self._posted(some)
-            except Exception as error:
-                self._failed(some, error)
-                continue
-            for one, answer in zip(some, answers, strict=True):
-                _answer(one.receipt, answer)
-
-    def _taken(self) -> list[_Waiting]:
-        """The next requests, after a moment in which more may come; none when all is done."""
         while True:
-            with self._changed:
-                self._gather()
-                if not self._waiting and self._closing:
-                    return []
-                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), REQUESTS_MAX))]
-                self._last = len(some) or self._last  # none where another poster was faster
+            with self._turn, self._changed:
+                some = self._taken()
+                began = self._began = time.monotonic()
+            if not some:
+                return
             # From here on nobody can take his request back: it is posted, and told to him if he is still there.
             if asked := [one for one in some if one.receipt.set_running_or_notify_cancel()]:
-                return asked
+                self._answer(asked)
+            with self._changed:
+                self._expected = len(some) + len(self._waiting)
+                if self._began == began:
+                    self._began = None
+                    self._changed.notify()
 
-    def _gather(self) -> None:
-        """Wait for a request, and then for as many as came the last time, as long as that is not too long."""
+    def _taken(self) -> list[_Waiting]:
+        """The next requests; none when all is done."""
+        self._wanted = 1
         while not self._waiting and not self._closing:
             self._changed.wait()
-        until = time.monotonic() + GATHER_S
-        while 0 < len(self._waiting) < self._last and not self._closing and (left_s := until - time.monotonic()) > 0:
+        self._wanted = 0
+        while self._began and not self._closing and (left_s := self._began + LONG_S - time.monotonic()) > 0:
             self._changed.wait(left_s)
+        self._gather()
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), REQUESTS_MAX))]
+
+    def _gather(self) -> None:
+        """Wait as long as more keep coming, up to as many as there were callers."""
+        self._wanted, came, until = self._expected, 0, time.monotonic() + GATHER_MAX_S
+        while came < len(self._waiting) < self._expected and not self._closing and time.monotonic() < until:
+            came = len(self._waiting)
+            self._changed.wait(GATHER_S)
+
+    def _answer(self, some: list[_Waiting]) -> None:
+        try:
+            answers = self._posted(some)
+        except Exception as error:
+            self._failed(some, error)
+            return
+        for one, answer in zip(some, answers, strict=True):
+            _answer(one.receipt, answer)
 
     def _failed(self, some: list[_Waiting], error: Exception) -> None:
         if len(some) == 1 or isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):

@@ -162,7 +162,7 @@ def test_who_goes_away_stops_nobody_else(gatherer: Gatherer, conn: Connection) -
 def test_nobody_waits_for_others_for_long(gatherer: Gatherer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many came a moment ago, and one comes now."""
     told(together(gatherer, *(transfer("alice", "carol", "0.01") for _ in range(50))))
-    assert gatherer._last == 50
+    assert gatherer._expected == 50
 
     assert told([gatherer.submit(transfer("alice", "carol", "1"), US)]) == ["posted"]
 

@@ -56,7 +56,7 @@ def create(configuration: Configuration, application: str) -> FastAPI:
     app.state.service = Service(
         library, guard, allowance, settings.api.list_max, settings.api.page_max, observatory, counts.exposed
     )
-    for routes in (accounts, transfers, transactions, operations):
+    for routes in (transfers, accounts, transactions, operations):
         app.include_router(routes.router)
     for error, handler in (
         (LedgerError, problems.of_ledger),

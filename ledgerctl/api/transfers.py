@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -15,7 +16,7 @@ from ledgerctl.core import money, requesting, texts
 from ledgerctl.core.model import Request
 from ledgerctl.errors import LedgerError
 from ledgerctl.formats import objects
-from ledgerctl.ids import uuid7
+from ledgerctl.ids import uuid7, uuid7s
 from ledgerctl.services import payments
 from ledgerctl.services.books import Books
 from ledgerctl.services.gathering import Gatherer
@@ -35,7 +36,7 @@ async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key) -> Res
     """
     if isinstance(body, bodies.Transfers):
         return await run_in_threadpool(_several, body, key, asked)
-    request = _request(body, key)
+    request = _request(uuid7(), body, key)
     gatherer = await _gatherer(asked)
     return told(await asyncio.wrap_future(gatherer.submit(request, asked.by)))
 
@@ -43,7 +44,8 @@ async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key) -> Res
 def _several(body: bodies.Transfers, key: str, asked: Asked) -> Response:
     if len(body.transfers) > asked.service.list_max:
         raise problems.too_many(asked.service.list_max)
-    requests = [_numbered(n, one, key) for n, one in enumerate(body.transfers, 1)]
+    ids = uuid7s(len(body.transfers))
+    requests = [_numbered(n, id_, one, key) for n, (id_, one) in enumerate(zip(ids, body.transfers, strict=True), 1)]
     books = by_books(asked)
     post: _Post = payments.post_each if body.mode == "each" else payments.post_all
     answers = post(books, requests)
@@ -57,17 +59,17 @@ def _result(answer: Receipt | LedgerError) -> dict[str, Any]:
     return objects.posted(answer.transaction, answer.status)
 
 
-def _numbered(number: int, body: bodies.Listed, key: str) -> Request:
+def _numbered(number: int, transaction_id: UUID, body: bodies.Listed, key: str) -> Request:
     try:
-        return _request(body, body.idempotency_key or f"{key}:{number}")
+        return _request(transaction_id, body, body.idempotency_key or f"{key}:{number}")
     except LedgerError as error:
         error.details["number"] = number
         raise
 
 
-def _request(body: bodies.Transfer, key: str) -> Request:
+def _request(transaction_id: UUID, body: bodies.Transfer, key: str) -> Request:
     return requesting.transfer(
-        uuid7(),
+        transaction_id,
         key,
         texts.account_code(body.source),
         texts.account_code(body.target),

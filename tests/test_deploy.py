@@ -86,6 +86,7 @@ KEYS = {
             "SuccessExitStatus",
             "TimeoutStartSec",
             "TimeoutStopSec",
+            "LimitNOFILE",
             "Restart",
             "RestartSec",
         ),

@@ -71,7 +71,7 @@ OF_ONE_ROOM = {
     "starlette": {"api"},
     "pydantic": {"api"},
     "jwt": {"api"},
-    "uvicorn": {"cli/serving_api.py"},
+    "uvicorn": {"cli/serving_api.py", "api/protocol.py"},
     "psycopg": {"db", "services/books.py", "services/setup.py"},
     "decimal": {
         "core",

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from ledgerctl.api import bodies
 from ledgerctl.api.asking import PROBLEMS, REPLAYED, AccountCode, CreatesAccounts, Key, Reads, by_books
+from ledgerctl.api.reading import Route
 from ledgerctl.core import times
 from ledgerctl.db import accounts as tables
 from ledgerctl.db import reports
@@ -16,7 +17,7 @@ from ledgerctl.errors import AccountNotFound
 from ledgerctl.formats import account_csv, objects
 from ledgerctl.services import accounts
 
-router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"], responses=PROBLEMS, route_class=Route)
 
 
 @router.post("", status_code=201, response_model=bodies.Account)
@@ -49,7 +50,7 @@ def balance(
     now = datetime.now(UTC)
     if as_of is None:
         held = asked.service.library.reader(asked.caller.ledger).balance(code)
-        return objects.balance(objects.held(held), now.replace(microsecond=0))
+        return objects.balance(objects.held(held), now)
     instant = times.parse_relative(as_of, now)
     books = by_books(asked)
     for row in books.database.read(reports.balances_as_of, books.ledger, code, instant):

@@ -68,7 +68,10 @@ def create(configuration: Configuration, application: str) -> FastAPI:
     if settings.api.cors:
         origins = [origin.strip() for origin in settings.api.cors.split(",")]
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"],
-                           allow_headers=["Authorization", "Idempotency-Key", "Content-Type"])  # fmt: skip
+                           allow_headers=["Authorization", "Idempotency-Key", "Content-Type", "X-Request-Id",
+                                          "traceparent"],
+                           expose_headers=["Location", "Idempotent-Replayed", "X-Request-Id", "Retry-After",
+                                           "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"])  # fmt: skip
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.add_middleware(Around, body_max=settings.api.body_max_bytes, counted=counts.count)
     return app

@@ -39,6 +39,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (404, "There is no such account or transaction."),
         (409, "It contradicts what is there, or what it needs is busy: the same again is safe."),
         (413, "The body is too large."),
+        (415, "The body is not said to be JSON."),
         (422, "The ledger refuses it, or the key was used for another request."),
         (429, "Too many requests."),
         (503, "The database is away, or what became of the request is not known: the same again is safe."),
@@ -122,11 +123,18 @@ def public(endpoint: T) -> T:
     return endpoint
 
 
-async def _key(idempotency_key: Annotated[str | None, Header(description=KEY_HELP, max_length=255)] = None) -> str:
+async def _key(
+    request: Request, idempotency_key: Annotated[str | None, Header(description=KEY_HELP, max_length=255)] = None
+) -> str:
     # Async for no more than this: FastAPI calls what is not from a thread of its pool.
-    if idempotency_key is None or not idempotency_key.strip():
+    key = (idempotency_key or "").strip(" \t")  # blanks around it are no part of it (RFC 9110, 5.5)
+    if not key:
         raise Problem(HTTPStatus.BAD_REQUEST, "NO_IDEMPOTENCY_KEY", "a change needs the header Idempotency-Key")
-    return texts.idempotency_key(idempotency_key)
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise Problem(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "there is more than one header Idempotency-Key")
+    if not (key.isascii() and key.isprintable()):  # what else travels in a header may arrive as another key
+        raise Problem(HTTPStatus.BAD_REQUEST, "BAD_TEXT", "Idempotency-Key may hold printable ASCII only")
+    return texts.idempotency_key(key)
 
 
 Key = Annotated[str, Depends(_key)]

@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictStr, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    StrictStr,
+    Tag,
+    model_validator,
+)
 
 from ledgerctl.core import money, texts
 
@@ -36,13 +46,29 @@ Currency = Annotated[
 ]
 Text = Annotated[StrictStr, Field(max_length=1000)]
 Limit = Annotated[StrictStr, Field(description="On the normal side; none for no limit.", examples=["0", "none"])]
-Metadata = Annotated[dict[StrictStr, StrictStr], Field(max_length=50, examples=[{"order": "1001"}])]
+FIELDS_MAX = 50
+"""In a body or in its metadata: of more, each by itself would be told to be wrong."""
+
+
+def _few(given: Any) -> Any:
+    if isinstance(given, dict) and len(given) > FIELDS_MAX:
+        raise ValueError(f"it has more than {FIELDS_MAX} fields")
+    return given
+
+
+Metadata = Annotated[
+    dict[StrictStr, StrictStr],
+    Field(max_length=FIELDS_MAX, examples=[{"order": "1001"}]),
+    BeforeValidator(_few),
+]
 
 
 class Body(BaseModel):
     """Fields that are not known are refused: a typo must not be taken for nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    _few_fields = model_validator(mode="before")(_few)
 
 
 class NewAccount(Body):
@@ -91,7 +117,7 @@ class Transfers(Body):
         }
     )
 
-    transfers: Annotated[list[Listed], Field(min_length=1)]
+    transfers: Annotated[list[Listed], Field(min_length=1), FailFast()]
     mode: Annotated[Literal["all", "each"], Field(description="`all`: every one or none. `each`: each by itself.")] = (
         "all"
     )
@@ -102,6 +128,7 @@ def _which(body: Any) -> str:
     return "list" if isinstance(body, Transfers) or (isinstance(body, dict) and "transfers" in body) else "transfer"
 
 
+FORMS = ("transfer", "list")
 OneOrSeveral = Annotated[
     Annotated[Transfer, Tag("transfer")] | Annotated[Transfers, Tag("list")], Discriminator(_which)
 ]

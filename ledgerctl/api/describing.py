@@ -13,7 +13,7 @@ _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer"}
 _KEY: dict[str, Any] = {
     "name": "Idempotency-Key", "in": "header", "required": True, "example": "order-1001",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }  # fmt: skip
 _EVERYWHERE = {
     "X-Request-Id": {"schema": _TEXT, "description": "The caller's, or one that was made; it is in the audit log."}
@@ -37,7 +37,7 @@ _EXAMPLE = {
     "hint": "ledgerctl account show customers:alice",
     "details": {"account": "customers:alice", "available": "10.00", "needed": "12.50", "currency": "EUR"},
 }  # fmt: skip
-_OF_CHANGES = ("409", "413", "422")
+_OF_CHANGES = ("409", "413", "415", "422")
 """No answer to a question."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from traceback import extract_tb
 from typing import Any
@@ -15,11 +15,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ledgerctl import logs
+from ledgerctl.api import bodies
 from ledgerctl.errors import DatabaseUnavailable, Exit, IdempotencyConflict, LedgerError, OutcomeUnknown, Refusal
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 1
 """When it is worth trying again what was busy."""
+ERRORS_MAX = 20
+"""So many things that are wrong with a body are told."""
 TRACE_MAX = 12
 """So many of the innermost calls of a bug are logged."""
 
@@ -56,14 +59,15 @@ def status_of(error: LedgerError, *, changing: bool) -> HTTPStatus:
 
 
 def shape(error: LedgerError, *, changing: bool) -> dict[str, Any]:
-    """The document for an error of the ledger; one that is ours tells nothing but its code."""
+    """The document for an error of the ledger. One that is ours tells nothing but its code, and one of the database
+    nothing of where that is."""
     status = status_of(error, changing=changing)
-    ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _document(status, error.code, "the server has failed; its log says how")
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return _document(status, error.code, error.message.partition(":")[0]) | {"hint": error.hint, "details": {}}
     told = error.as_json()["error"]
-    document = _document(status, error.code, "the server has failed; its log says how" if ours else told["message"])
-    if not ours:
-        document |= {"hint": told["hint"], "details": told["details"]}
-    return document
+    return _document(status, error.code, told["message"]) | {"hint": told["hint"], "details": told["details"]}
 
 
 # Async though they wait for nothing: what is not, Starlette calls in a thread of its pool.
@@ -72,7 +76,7 @@ def shape(error: LedgerError, *, changing: bool) -> dict[str, Any]:
 async def of_ledger(request: Request, error: Exception) -> Response:
     assert isinstance(error, LedgerError)  # noqa: S101 - registered for these
     document = shape(error, changing=request.method == "POST")
-    if document["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
+    if document["status"] in (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE):
         logs.event("failed", level=logging.ERROR, code=error.code, detail=str(error))
     busy = error.exit_code in (Exit.TRY_AGAIN, Exit.UNAVAILABLE, Exit.OUTCOME_UNKNOWN)
     return _response(document, {"Retry-After": str(RETRY_S)} if busy else {})
@@ -86,9 +90,14 @@ async def of_request(_request: Request, error: Exception) -> Response:
 async def of_validation(_request: Request, error: Exception) -> Response:
     """Where and what, without the values: they may be anything."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for these
-    wrong = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()]
+    wrong = [{"at": _place(one["loc"]), "problem": one["msg"]} for one in error.errors()[:ERRORS_MAX]]
     detail = "; ".join(f"{one['at']}: {one['problem']}" for one in wrong[:3])
     return _response(_document(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", detail) | {"errors": wrong}, {})
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """As it is in the body, without the name of which of two forms it was read as."""
+    return ".".join(str(part) for number, part in enumerate(location) if number != 1 or part not in bodies.FORMS)
 
 
 async def of_http(_request: Request, error: Exception) -> Response:

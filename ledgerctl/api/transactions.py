@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Response
 
 from ledgerctl.api import bodies
 from ledgerctl.api.asking import PROBLEMS, AccountCode, Key, Reads, Reverses, by_books, told
+from ledgerctl.api.reading import Route
 from ledgerctl.core import money
 from ledgerctl.db import reports
 from ledgerctl.formats import objects
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
 
-router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/transactions", tags=["transactions"], responses=PROBLEMS, route_class=Route)
 SEQ_MAX = 2**63 - 1
 
 

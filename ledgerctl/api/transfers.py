@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from ledgerctl.api import bodies, problems
 from ledgerctl.api.asking import PROBLEMS, REPLAYED, Asked, Key, Transfers, by_books, changed, told
+from ledgerctl.api.reading import Route
 from ledgerctl.core import money, requesting, texts
 from ledgerctl.core.model import Request
 from ledgerctl.errors import LedgerError
@@ -24,7 +25,7 @@ from ledgerctl.services.payments import Receipt
 
 _Post = Callable[[Books, Sequence[Request]], Sequence[Receipt | LedgerError]]
 
-router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS, route_class=Route)
 
 
 @router.post("/transfers", status_code=201, response_model=bodies.Posted | bodies.Results)

@@ -22,6 +22,8 @@ MINUTES_MAX = 15
 LONGER_S = 5
 """What was taken may last as long as a change may, and is waited for so much longer."""
 BACKLOG = 2048
+CONNECTIONS_MAX = 1000
+"""Beyond them, a request is answered 503 at once."""
 
 
 def register(root: typer.Typer) -> None:
@@ -65,6 +67,7 @@ def serve(
         timeout_graceful_shutdown=math.ceil(invocation.configuration.settings.database.deadline_s) + LONGER_S,
         http=Protocol,
         ws="none",
+        limit_concurrency=CONNECTIONS_MAX,
     )
     config.load()
     logs.adopt("uvicorn")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 LATER_S = 2.0
@@ -31,6 +33,21 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
     limit_s: float | None = None
     slow: Slow | None = None
     """Who is told of slow answers, among those that have a limit."""
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the server has ended the connection while nothing was asked, as it does when it is stopped."""
+        if self.info.transaction_status != TransactionStatus.IDLE or self.pgconn.pipeline_status:
+            return False
+        looking = select.poll()
+        looking.register(self.fileno(), select.POLLIN)
+        try:
+            while looking.poll(0):
+                self.pgconn.consume_input()
+        except psycopg.OperationalError:
+            self.close()
+            return True
+        return False
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         return super().wait(gen if self.limit_s is None else self._watched(gen, self.limit_s), *args, **kwargs)

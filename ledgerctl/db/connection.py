@@ -124,7 +124,7 @@ class Database:
 
     def connect(self) -> WatchedConnection:
         """The open connection, or a new one. Starts the embedded server if it is down. DatabaseUnavailable."""
-        if self._open is None or self._open.closed:
+        if self._open is None or self._open.closed or self._open.hung_up:
             self._open = self._connect()
         return self._open
 

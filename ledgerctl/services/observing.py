@@ -59,12 +59,20 @@ class Observatory:
 
     def trouble(self) -> str:
         """What is not as it is meant to be: the books, the schema of this program, Redis. Empty when all is there."""
+        why = self.trouble_of_books()
+        if why or self.redis is None:
+            return why
+        with self._lock:
+            return self.redis.trouble()
+
+    def trouble_of_books(self) -> str:
+        """Why nothing can be posted or read. Empty when it can."""
         with self._lock:
             try:
                 self.database.look(_require_schema)
             except LedgerError as error:
                 return str(error)
-            return "" if self.redis is None else self.redis.trouble()
+        return ""
 
     def _keep(self, samples: Samples) -> None:
         self._kept, self._kept_until = samples, time.monotonic() + CACHE_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import logging
@@ -14,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from ledgerctl import logs
-from ledgerctl.api.middleware import SECURITY
+from ledgerctl.api.middleware import SECURITY, Around
 from ledgerctl.db.connection import Connection
 from ledgerctl.services import payments
 from tests.api.conftest import Client, Serve, database_away, filled, is_problem
@@ -232,6 +234,54 @@ def test_metrics_count_answers_by_the_template_of_their_route(alice: Client) -> 
     assert route % 404 in answer.text
     assert 'route="none"' in answer.text
     assert "canary" not in answer.text
+
+
+def test_whoever_is_cut_off_when_the_server_has_waited_long_enough_is_told_so() -> None:
+    """His change may have been made, and asking again tells; a question may be asked again anywhere."""
+
+    async def hangs(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def cut_off(method: str) -> list[Message]:
+        told: list[Message] = []
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        scope = {"type": "http", "method": method, "path": "/", "headers": [], "query_string": b""}
+        around = Around(hangs, 1000, lambda *_: None)
+        task = asyncio.create_task(around(scope, asyncio.Queue[Message]().get, send))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        return told
+
+    for method, code in (("POST", "OUTCOME_UNKNOWN"), ("GET", "DATABASE_UNAVAILABLE")):
+        start, body = asyncio.run(cut_off(method))
+        assert (start["status"], json.loads(body["body"])["code"]) == (503, code)
+
+
+def test_whoever_takes_too_long_to_send_is_hung_up_on(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledgerctl.api.protocol.REQUEST_S", 0.2)
+    address = urlsplit(str(serve().base_url))
+    begun = b"POST /api/v1/transfers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+    for sent in (b"", begun, begun + b"\r\n{"):
+        with socket.create_connection((str(address.hostname), address.port or 0), timeout=10) as caller:
+            caller.sendall(sent)
+            assert caller.recv(1000) == b""
+
+
+def test_it_is_ready_without_redis(serve: Serve) -> None:
+    assert serve(redis={"url": "redis://127.0.0.1:1"}).get("/ready").status_code == 200
+
+
+def test_after_the_database_was_away_the_first_who_asks_is_answered(alice: Client, conn: Connection) -> None:
+    assert alice.balance("alice") == "100.00"
+    with database_away(conn):
+        pass
+
+    assert alice.get("/ready").status_code == 200
+    assert alice.balance("alice") == "100.00"
 
 
 def test_it_is_ready_while_the_database_is(serve: Serve, conn: Connection) -> None:

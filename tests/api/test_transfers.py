@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import psycopg
@@ -166,11 +168,65 @@ def test_what_is_no_json_object_is_refused(unchanged: Client, content: str | byt
 
 
 def test_what_does_not_say_that_it_is_json_is_refused(unchanged: Client) -> None:
-    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         headers = {"Idempotency-Key": "one", "Content-Type": kind}
         answer = unchanged.post("/api/v1/transfers", content=json.dumps(move("alice", "bob", "1.00")), headers=headers)
-        assert answer.status_code in (400, 415)
+        is_problem(answer, 415, "NOT_JSON")
     assert unchanged.balance("bob") == "0.00"
+
+
+def test_a_field_that_stands_twice_is_refused(unchanged: Client) -> None:
+    """Whoever looked at it before may have gone by the other one."""
+    headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
+    for content in (
+        '{"from": "alice", "to": "bob", "amount": "1.00", "amount": "2.00"}',
+        '{"transfers": [{"from": "alice", "to": "bob", "to": "bank", "amount": "1.00"}]}',
+    ):
+        answer = unchanged.post("/api/v1/transfers", content=content, headers=headers)
+        assert "twice" in is_problem(answer, 400, "BAD_REQUEST")["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"transfers": [{"a": 1}] * 50_000},
+        {"transfers": [1] * 100_000},
+        {"transfers": [{f"a{n}": 1 for n in range(50_000)}]},
+        {f"a{n}": 1 for n in range(50_000)},
+        {**move("alice", "bob", "1.00"), "metadata": {str(n): n for n in range(50_000)}},
+    ],
+    ids=["items", "numbers", "fields of an item", "fields", "metadata"],
+)
+def test_of_much_that_is_wrong_little_is_told(unchanged: Client, body: dict[str, Any]) -> None:
+    answer = unchanged.send_change("/transfers", body)
+
+    assert len(is_problem(answer, 400, "BAD_REQUEST")["errors"]) <= 20
+    assert len(answer.content) < 10_000
+
+
+def keyed(api: Client, *keys: bytes) -> tuple[int, dict[str, Any]]:
+    """A transfer of 1.00 with these as they are in the headers, as no tidy client would send them."""
+    body = json.dumps(move("alice", "bob", "1.00")).encode()
+    with closing(HTTPConnection(api.base_url.host, api.base_url.port or 0, timeout=10)) as caller:
+        caller.putrequest("POST", "/api/v1/transfers")
+        caller.putheader("Authorization", api.headers["Authorization"])
+        caller.putheader("Content-Type", "application/json")
+        caller.putheader("Content-Length", str(len(body)))
+        for key in keys:
+            caller.putheader("Idempotency-Key", key)
+        caller.endheaders(body)
+        answer = caller.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def test_a_key_is_what_everybody_on_the_way_takes_it_for(alice: Client) -> None:
+    first, again = keyed(alice, b"one"), keyed(alice, b" one\t ")
+    assert [(status, told["status"], told["idempotency_key"]) for status, told in (first, again)] == [
+        (201, "posted", "one"), (201, "replayed", "one"),
+    ]  # fmt: skip
+    for keys in ([b"two", b"three"], ["é".encode()], [b"\xe9"], [b"a\tb"]):
+        assert keyed(alice, *keys)[0] == 400, keys
+    assert alice.balance("bob") == "1.00"
 
 
 def test_a_validation_problem_names_the_place_and_not_the_value(unchanged: Client) -> None:
@@ -334,6 +390,7 @@ def test_when_the_database_goes_away_the_same_again_is_safe(serve: Serve, conn: 
         ):
             assert answer.status_code == 503, answer.text
             assert answer.json()["code"] in ("DATABASE_UNAVAILABLE", "OUTCOME_UNKNOWN")
+            assert conn.info.dbname not in answer.text  # nor anything else of where it is
             assert answer.headers["Retry-After"] == "1"
         assert api.get("/health").status_code == 200
 

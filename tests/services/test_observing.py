@@ -225,12 +225,15 @@ def test_a_database_that_goes_away_and_comes_back_is_read_again(
     look(metrics.TRANSACTIONS)
     payments.post_one(funded, transfer("alice", "bob", "1"))
     look(metrics.TRANSACTIONS)
+    nobody = "UPDATE pg_database SET datallowconn = %s WHERE datname = current_database()"
+    conn.execute(nobody, [False])
     conn.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
 
     away = observatory.samples()
+    conn.execute(nobody, [True])
     assert away[metrics.DATABASE_UP, ()] == 0
     assert away[metrics.TRANSACTIONS, ("main", "transfer", "posted")] == 1  # what was counted stays
     assert (metrics.DATABASE_SIZE, ()) not in away

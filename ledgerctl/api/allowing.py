@@ -24,7 +24,7 @@ class Allowance:
         self._sent: dict[tuple[str, str], None] = {}
         """Which subject was let through with which key, the earliest first."""
 
-    async def use(self, caller: Caller, key: str | None) -> dict[str, str]:
+    async def use(self, caller: Caller, key: str) -> dict[str, str]:
         """Use one of the caller's requests: the RateLimit fields. Problem 429 when there is none left.
 
         Whoever has sent the key before may not know what became of it, and if he is kept from asking, makes another
@@ -32,13 +32,13 @@ class Allowance:
         """
         subject = f"{caller.ledger}\0{caller.subject}"
         policy, answer = self._policy, await self._ask(self._policy, subject)
-        if not answer.allowed and key is not None and (subject, key) in self._sent:
+        if not answer.allowed and (subject, key) in self._sent:
             policy, answer = RESENDS, await self._ask(RESENDS, subject)
         if not answer.allowed:
             detail = f"more than {answer.limit} requests in {policy.window_s} s"
             headers = {**_fields(policy, answer), "Retry-After": str(answer.retry_s)}
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", detail, headers)
-        if key is not None:
+        if key:
             self._remember(subject, key)
         return _fields(policy, answer)
 

@@ -110,7 +110,7 @@ def allowed(scope: str) -> Any:
             challenge = {"WWW-Authenticate": f'Bearer realm="ledger", error="insufficient_scope", scope="{scope}"'}
             raise Problem(HTTPStatus.FORBIDDEN, "FORBIDDEN", f"the token lacks the scope {scope}", challenge)
         request.state.caller = caller
-        request.state.limits = await service.allowance.use(caller, request.headers.get("idempotency-key"))
+        request.state.limits = await service.allowance.use(caller, _bare(request.headers.get("idempotency-key")))
         return Asked(service, caller, request.state.request_id)
 
     ask.scope = scope  # type: ignore[attr-defined]  # a test looks for it: a route without one is open
@@ -123,11 +123,16 @@ def public(endpoint: T) -> T:
     return endpoint
 
 
+def _bare(value: str | None) -> str:
+    """Of a header: blanks around it are no part of it (RFC 9110, 5.5)."""
+    return (value or "").strip(" \t")
+
+
 async def _key(
     request: Request, idempotency_key: Annotated[str | None, Header(description=KEY_HELP, max_length=255)] = None
 ) -> str:
     # Async for no more than this: FastAPI calls what is not from a thread of its pool.
-    key = (idempotency_key or "").strip(" \t")  # blanks around it are no part of it (RFC 9110, 5.5)
+    key = _bare(idempotency_key)
     if not key:
         raise Problem(HTTPStatus.BAD_REQUEST, "NO_IDEMPOTENCY_KEY", "a change needs the header Idempotency-Key")
     if len(request.headers.getlist("idempotency-key")) > 1:

@@ -70,14 +70,14 @@ class Around:
 
         try:
             await self._answer(scope, receive, answered, headers)
-        except (Exception, asyncio.CancelledError) as error:
+        except asyncio.CancelledError:  # the server is being stopped, and has waited for long enough
             if status[0]:  # it is half sent
                 raise
-            if isinstance(error, asyncio.CancelledError):
-                response = await problems.of_stop(Request(scope))
-            else:
-                response = problems.of_bug(error)
-            await response(scope, receive, answered)
+            await problems.of_stop(Request(scope))(scope, receive, answered)
+        except Exception as error:
+            if status[0]:
+                raise
+            await problems.of_bug(error)(scope, receive, answered)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")

@@ -107,11 +107,11 @@ async def of_http(_request: Request, error: Exception) -> Response:
     return _response(_document(status, status.name, status.phrase), error.headers or {})
 
 
-async def of_stop(request: Request) -> Response:
+def of_stop(request: Request) -> Response:
     """The server is being stopped, and has waited for long enough."""
-    detail = "this server is being stopped"
-    changing = request.method == "POST"
-    return await of_ledger(request, OutcomeUnknown(detail=detail) if changing else DatabaseUnavailable(detail=detail))
+    code = OutcomeUnknown.code if request.method == "POST" else DatabaseUnavailable.code
+    document = _document(HTTPStatus.SERVICE_UNAVAILABLE, code, "this server is being stopped: the same again is safe")
+    return _response(document, {"Retry-After": str(RETRY_S)})
 
 
 def of_bug(error: Exception) -> Response:

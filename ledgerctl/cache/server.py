@@ -17,7 +17,7 @@ from ledgerctl.errors import BadConfig
 
 if TYPE_CHECKING:
     from redis import Redis
-    from redis.connection import ConnectionPool
+    from redis.connection import Connection, ConnectionPool
 
 T = TypeVar("T")
 
@@ -98,10 +98,6 @@ class Server:
         """The value of each, in one answer. Away."""
         answer: list[bytes | None] = self._asked(lambda client: _command(client, "MGET", *keys))
         return answer
-
-    def set(self, key: str, value: bytes, seconds: int) -> None:
-        """Away."""
-        self.set_all({key: value}, seconds)
 
     def set_all(self, values: Mapping[str, bytes], seconds: int) -> None:
         """Each of them, sent together. Away: then some may be there, and others not."""
@@ -186,18 +182,21 @@ class Server:
 
 def _command(client: Redis, *words: str | bytes | int) -> Any:
     """By the connection itself, in half the time: the client would ask whether to try again or to look elsewhere."""
-    connection = client.connection
-    assert connection is not None  # noqa: S101 - a client of a single connection has it
+    connection = _connection(client)
     connection.send_command(*words, check_health=False)  # type: ignore[no-untyped-call]  # the library's
     return connection.read_response()
+
+
+def _connection(client: Redis) -> Connection:
+    assert client.connection is not None  # noqa: S101 - a client of a single connection has it
+    return client.connection
 
 
 def _commands(client: Redis, commands: Sequence[Sequence[str | bytes | int]]) -> None:
     """Many at once. Every answer is read before any is raised, or it would be taken for a later command's."""
     from redis.exceptions import ResponseError
 
-    connection = client.connection
-    assert connection is not None  # noqa: S101 - as above
+    connection = _connection(client)
     connection.send_packed_command(connection.pack_commands(commands), check_health=False)  # type: ignore[no-untyped-call]  # the library's
     refusal = None
     for _ in commands:

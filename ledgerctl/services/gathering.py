@@ -1,7 +1,7 @@
 """Single requests of many callers at once, gathered into transactions, each answered with its own outcome.
 
 While one transaction is on its way, the next gathers: the more callers there are, the more share it, and one of sixteen
-costs two thirds of two of eight. A request is refused by itself. What stops a whole transaction - an account that
+costs three quarters of two of eight. A request is refused by itself. What stops a whole transaction - an account that
 somebody holds, a text that the server refuses - is told to nobody before each of its requests was tried alone, so that
 none of them suffers for another.
 """

@@ -193,9 +193,10 @@ def test_a_field_that_stands_twice_is_refused(unchanged: Client) -> None:
         {"transfers": [1] * 100_000},
         {"transfers": [{f"a{n}": 1 for n in range(50_000)}]},
         {f"a{n}": 1 for n in range(50_000)},
+        {f"a{n}": 1 for n in range(50)},
         {**move("alice", "bob", "1.00"), "metadata": {str(n): n for n in range(50_000)}},
     ],
-    ids=["items", "numbers", "fields of an item", "fields", "metadata"],
+    ids=["items", "numbers", "fields of an item", "fields", "fields that are looked at", "metadata"],
 )
 def test_of_much_that_is_wrong_little_is_told(unchanged: Client, body: dict[str, Any]) -> None:
     answer = unchanged.send_change("/transfers", body)
@@ -217,6 +218,16 @@ def keyed(api: Client, *keys: bytes) -> tuple[int, dict[str, Any]]:
         caller.endheaders(body)
         answer = caller.getresponse()
         return answer.status, json.loads(answer.read())
+
+
+def test_of_a_list_no_more_is_looked_at_than_the_first_that_is_wrong(unchanged: Client) -> None:
+    """A million of them would be looked at for seconds, in which nobody else is answered."""
+    good = move("alice", "bob", "1.00")
+    answer = unchanged.send_change("/transfers", {"transfers": [good, {"a": 1}, {"b": 1}, 1]})
+
+    places = [wrong["at"] for wrong in is_problem(answer, 400, "BAD_REQUEST")["errors"]]
+    assert "body.transfers.1.a" in places
+    assert all(place.startswith("body.transfers.1.") for place in places)
 
 
 def test_a_key_is_what_everybody_on_the_way_takes_it_for(alice: Client) -> None:

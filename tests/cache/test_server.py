@@ -53,7 +53,7 @@ def test_the_process_behind_the_connection_is_known(server: Server, redis: Redis
 
 def test_a_connection_that_was_cut_is_not_made_again_unseen(server: Server) -> None:
     """The next command would go to whatever process answers now."""
-    server.set("key", b"value", 60)
+    server.set_all({"key": b"value"}, 60)
     with Other(server.url) as other:
         other._connect().client_kill_filter(_type="normal", skipme=True)
 
@@ -74,8 +74,8 @@ class Other(Server):
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(server: Server, redis: Redis) -> None:
-    server.set("first", b"1", 60)
-    server.set("second", b"2", 60)
+    server.set_all({"first": b"1"}, 60)
+    server.set_all({"second": b"2"}, 60)
     redis.pause()
     with pytest.raises(Away, match="Timeout"):
         server.get("first")
@@ -85,8 +85,8 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(server: Ser
 
 
 def test_after_an_interrupt_the_connection_is_another_one(server: Server, redis: Redis) -> None:
-    server.set("first", b"1", 60)
-    server.set("second", b"2", 60)
+    server.set_all({"first": b"1"}, 60)
+    server.set_all({"second": b"2"}, 60)
     client = server._connect()
 
     def asked_and_interrupted() -> bytes:
@@ -118,7 +118,7 @@ def test_it_is_left_alone_after_some_failures_and_tried_again(
 ) -> None:
     moment = [100.0]
     monkeypatch.setattr("ledgerctl.cache.server.time.monotonic", lambda: moment[0])
-    server.set("key", b"value", 60)
+    server.set_all({"key": b"value"}, 60)
     redis.kill()
 
     rests = []

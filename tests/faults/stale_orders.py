@@ -23,7 +23,7 @@ _mark, _settle = Change.mark, Change.settle
 
 def _set(kept: Balances, balance: Balance) -> None:
     name = kept._name(balance.code)
-    kept._server.set(name, kept._value(name, balance), balances.VALUE_S)
+    kept._server.set_all({name: kept._value(name, balance)}, balances.VALUE_S)
 
 
 def _note(self: Any, _conn: Any, writer: Any, accounts: Any, moved: Mapping[str, Any], repeated: Any = None) -> None:

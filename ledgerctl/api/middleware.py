@@ -7,13 +7,13 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,10 +29,19 @@ SECURITY = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Strict-Transport-Security": "max-age=31536000",
 }
+"""Unless an answer says something else."""
 _DIGITS_MAX = 18
 PASS_S, PASS_MAX = 2, 16 * 2**20
 """For so long, and so many bytes, what is left of a body that is too large is passed over."""
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def _raw(fields: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """As ASGI has them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
+
+
+_SECURITY = _raw(SECURITY)
 
 Counted = Callable[[str, str, int, float], None]
 """Told of each answer: the route's template, the method, the status, and how many seconds it took."""
@@ -58,14 +67,12 @@ class Around:
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
-                found = MutableHeaders(scope=message)
-                for name, value in SECURITY.items():
-                    found.setdefault(name, value)
-                for name, value in state.get("limits", {}).items():
-                    found[name] = value
-                found["X-Request-Id"] = state["request_id"]
+                said = dict(message["headers"])
+                ours = {**state.get("limits", {}), "X-Request-Id": state["request_id"]}
                 if caller is not None:
-                    found["traceparent"] = headers["traceparent"]
+                    ours["traceparent"] = headers["traceparent"]
+                unsaid = [field for field in _SECURITY if field[0] not in said]
+                message["headers"] = [*message["headers"], *unsaid, *_raw(ours)]
             await send(message)
 
         try:

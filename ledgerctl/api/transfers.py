@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from ledgerctl.api import bodies, problems
 from ledgerctl.api.asking import PROBLEMS, REPLAYED, Asked, Key, Transfers, by_books, changed, told
-from ledgerctl.api.reading import Route
+from ledgerctl.api.reading import Direct
 from ledgerctl.core import money, requesting, texts
 from ledgerctl.core.model import Request
 from ledgerctl.errors import LedgerError
@@ -20,12 +21,12 @@ from ledgerctl.formats import objects
 from ledgerctl.ids import uuid7, uuid7s
 from ledgerctl.services import payments
 from ledgerctl.services.books import Books
-from ledgerctl.services.gathering import Gatherer
+from ledgerctl.services.gathering import Answer, Gatherer
 from ledgerctl.services.payments import Receipt
 
 _Post = Callable[[Books, Sequence[Request]], Sequence[Receipt | LedgerError]]
 
-router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS, route_class=Route)
+router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS, route_class=Direct)
 
 
 @router.post("/transfers", status_code=201, response_model=bodies.Posted | bodies.Results)
@@ -39,7 +40,26 @@ async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key) -> Res
         return await run_in_threadpool(_several, body, key, asked)
     request = _request(uuid7(), body, key)
     gatherer = await _gatherer(asked)
-    return told(await asyncio.wrap_future(gatherer.submit(request, asked.by)))
+    loop = asyncio.get_running_loop()
+    receipt: asyncio.Future[Receipt] = loop.create_future()
+    gatherer.submit(request, asked.by, receipt, _tell)
+    return told(await receipt)
+
+
+def _tell(told: Sequence[tuple[asyncio.Future[Receipt], Answer]]) -> None:
+    """All of them at once: each time that the loop is woken takes longer than what it is woken for."""
+    with suppress(RuntimeError):  # the loop has ended, and with it whoever asked
+        told[0][0].get_loop().call_soon_threadsafe(_hear, told)
+
+
+def _hear(told: Sequence[tuple[asyncio.Future[Receipt], Answer]]) -> None:
+    for receipt, answer in told:
+        if receipt.done():  # whoever asked has gone away
+            continue
+        if isinstance(answer, Receipt):
+            receipt.set_result(answer)
+        else:
+            receipt.set_exception(answer)
 
 
 def _several(body: bodies.Transfers, key: str, asked: Asked) -> Response:

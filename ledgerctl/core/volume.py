@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ledgerctl.core import money
 from ledgerctl.core.model import Entry
@@ -14,13 +14,14 @@ Sums = Counter[tuple[str, int]]
 
 def volume(entries: Iterable[Entry]) -> dict[str, str]:
     """What they debit, by currency: `{"EUR": "12.50"}`."""
-    sums: Sums = Counter()
+    sums: dict[tuple[str, int], int] = {}
     for account, _, amount, _ in entries:
         if amount < 0:
-            sums[account.currency, account.exponent] -= amount
+            counted = account.currency, account.exponent
+            sums[counted] = sums.get(counted, 0) - amount
     return texts(sums)
 
 
-def texts(sums: Sums) -> dict[str, str]:
+def texts(sums: Mapping[tuple[str, int], int]) -> dict[str, str]:
     """As texts by currency, in the order of their codes."""
     return {currency: money.text(units, exponent) for (currency, exponent), units in sorted(sums.items())}

@@ -22,15 +22,13 @@ class ArrayDumper(Dumper):
     """
 
     def dump(self, obj: Sequence[Any]) -> bytes:
-        kind = next((type(element) for element in obj if element is not None), None)
-        if kind is None:
-            return b"{" + b",".join([b"NULL"] * len(obj)) + b"}"
-        words = next((_WORDS[base] for base in kind.__mro__ if base in _WORDS), None)
-        if words is None:
-            raise TypeError(f"an array of {kind.__name__}")
-        if None in obj:
-            return b"{%s}" % ",".join("NULL" if one is None else words([one]) for one in obj).encode()
-        return b"{%s}" % words(obj).encode()
+        given = [element for element in obj if element is not None]
+        if not given:
+            return b"{%s}" % b",".join([b"NULL"] * len(obj))
+        words = _WORDS.get(type(given[0])) or _words(type(given[0]))
+        if len(given) == len(obj):
+            return b"{%s}" % words(obj).encode()
+        return b"{%s}" % ",".join(["NULL" if one is None else words([one]) for one in obj]).encode()
 
 
 def _texts(elements: Sequence[str]) -> str:
@@ -67,3 +65,11 @@ _WORDS: Mapping[type, Callable[[Sequence[Any]], str]] = {
     datetime: _times,
     date: _times,
 }
+
+
+def _words(kind: type) -> Callable[[Sequence[Any]], str]:
+    """Of an enum, for example, what its text has."""
+    for base in kind.__mro__:
+        if base in _WORDS:
+            return _WORDS[base]
+    raise TypeError(f"an array of {kind.__name__}")

@@ -13,11 +13,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from psycopg.rows import class_row
+from psycopg.rows import TupleRow, class_row
 
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts
@@ -97,20 +98,6 @@ COPY_ENTRIES = """
 """
 
 
-class _Locked(NamedTuple):
-    id: int
-    code: str
-    type: str
-    currency: str
-    exponent: int
-    status: str
-    min_balance: Decimal | None
-    max_balance: Decimal | None
-    balance: Decimal
-    seq: int
-    last_posted_at: datetime | None
-
-
 class Held(NamedTuple):
     """The accounts, locked until the transaction ends, where they stand, and a time no earlier than their last."""
 
@@ -132,7 +119,7 @@ def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Gather
     codes = sorted({leg.account for request in requests for leg in request.legs})
     reverses = list({request.reverses for request in requests if request.reverses is not None})
 
-    locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, codes])
+    locked = conn.execute(LOCK, [ledger, codes])
     clock = conn.execute(CLOCK, [ledger])
     used = conn.cursor(row_factory=class_row(Known)).execute(
         KEYS, [ledger, _joined([request.key for request in requests])]
@@ -150,7 +137,7 @@ def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Gather
 def lock(conn: Connection, ledger: int, codes: Iterable[str]) -> Held:
     """Lock every account that a file names, once, before its first row."""
     with span("lock wait"):
-        locked = conn.cursor(row_factory=class_row(_Locked)).execute(LOCK, [ledger, list(codes)]).fetchall()
+        locked = conn.execute(LOCK, [ledger, list(codes)]).fetchall()
     return _held(locked, conn.execute(CLOCK, [ledger]).fetchall())
 
 
@@ -181,8 +168,8 @@ def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Ma
             [entry.account.id for entry, _ in entries],
             [entry.seq for entry, _ in entries],
             [transaction for _, transaction in entries],
-            [money.text(entry.amount, entry.account.exponent) for entry, _ in entries],
-            [money.text(entry.balance, entry.account.exponent) for entry, _ in entries],
+            [f"{entry.amount}e-{entry.account.exponent}" for entry, _ in entries],
+            [f"{entry.balance}e-{entry.account.exponent}" for entry, _ in entries],
         ],
     )
     move(conn, ledger, accounts, standings, posted[0].posted_at)
@@ -202,7 +189,7 @@ def move(
         [
             posted_at,
             [account.id for account, _ in moved],
-            [money.text(standing.balance, account.exponent) for account, standing in moved],
+            [f"{standing.balance}e-{account.exponent}" for account, standing in moved],
             [standing.seq for _, standing in moved],
             ledger,
         ],
@@ -291,24 +278,32 @@ def copy(conn: Connection, rows: Rows) -> None:
         entries.write(rows.entries)
 
 
-def _held(rows: Sequence[_Locked], clock: Sequence[Any]) -> Held:
+def _held(rows: Sequence[TupleRow], clock: Sequence[TupleRow]) -> Held:
     [[now, writer, *epoch]] = clock
     accounts, standings = {}, {}
-    for row in rows:
-        accounts[row.code] = Account(
-            row.id,
-            row.code,
-            row.type,
-            row.currency,
-            row.exponent,
-            row.status,
-            None if row.min_balance is None else money.minor(row.min_balance, row.exponent),
-            None if row.max_balance is None else money.minor(row.max_balance, row.exponent),
-        )
-        standings[row.code] = Standing(money.minor(row.balance, row.exponent), row.seq)
-    # A server's clock may step back; an account's history may not.
-    now = max([now, *(row.last_posted_at for row in rows if row.last_posted_at)])
+    for *what, balance, seq, last_posted_at in rows:
+        account = _account(*what)
+        accounts[account.code] = account
+        standings[account.code] = Standing(money.minor(balance, account.exponent), seq)
+        if last_posted_at is not None and last_posted_at > now:
+            now = last_posted_at  # a server's clock may step back; an account's history may not
     return Held(accounts, standings, now, Writer(int(writer), Epoch(*epoch) if epoch[0] else None))
+
+
+@lru_cache(maxsize=16_384)  # making one takes as long as deciding about it
+def _account(
+    account_id: int,
+    code: str,
+    type_: str,
+    currency: str,
+    exponent: int,
+    status: str,
+    min_balance: Decimal | None,
+    max_balance: Decimal | None,
+) -> Account:
+    least = None if min_balance is None else money.minor(min_balance, exponent)
+    most = None if max_balance is None else money.minor(max_balance, exponent)
+    return Account(account_id, code, type_, currency, exponent, status, least, most)
 
 
 def _originals(rows: Sequence[Any]) -> dict[UUID, Original]:

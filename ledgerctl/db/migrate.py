@@ -13,7 +13,7 @@ from ledgerctl.errors import BadConfig, WrongSchema
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SQLConnection
 
-HEAD = "0009"
+HEAD = "0010"
 """The revision this program needs; a test holds it to the newest file under `migrations/versions`."""
 
 _NEWER = "use the ledgerctl that made it, or a newer one"

@@ -264,7 +264,7 @@ def test_whoever_is_cut_off_when_the_server_has_waited_long_enough_is_told_so() 
 def test_whoever_takes_too_long_to_send_is_hung_up_on(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledgerctl.api.protocol.REQUEST_S", 0.2)
     address = urlsplit(str(serve().base_url))
-    begun = b"POST /api/v1/transfers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+    begun = b"POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
     for sent in (b"", begun, begun + b"\r\n{"):
         with socket.create_connection((str(address.hostname), address.port or 0), timeout=10) as caller:
             caller.sendall(sent)

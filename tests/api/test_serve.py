@@ -164,7 +164,7 @@ def test_whoever_has_not_sent_all_of_his_request_does_not_keep_it_from_ending(
     surroundings: Surroundings, directory: Path
 ) -> None:
     head = (
-        b"POST /api/v1/transfers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        b"POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     )
     with serving(surroundings, directory) as (process, client), connected(client) as caller:
         caller.sendall(head)

@@ -91,7 +91,7 @@ def test_every_change_needs_a_key(unchanged: Client, path: str, key: str | None)
 
 
 def test_a_key_is_a_text_of_255_characters(alice: Client) -> None:
-    is_problem(alice.transfer("alice", "bob", "1.00", "k" * 256), 400, "BAD_REQUEST")
+    is_problem(alice.transfer("alice", "bob", "1.00", "k" * 256), 400, "BAD_TEXT")
     assert alice.transfer("alice", "bob", "1.00", "k" * 255).status_code == 201
 
 

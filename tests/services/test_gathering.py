@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from decimal import Decimal
@@ -11,14 +11,14 @@ from decimal import Decimal
 import pytest
 
 from ledgerctl import errors
-from ledgerctl.core.model import Kind, Leg, Side
+from ledgerctl.core.model import Kind, Leg, Request, Side
 from ledgerctl.core.requesting import request
 from ledgerctl.db.audit import By
 from ledgerctl.db.connection import Connection
 from ledgerctl.ids import uuid7
 from ledgerctl.services import payments
 from ledgerctl.services.books import Books
-from ledgerctl.services.gathering import Gatherer
+from ledgerctl.services.gathering import Answer, Gatherer
 from ledgerctl.services.payments import Receipt
 from tests.services.conftest import Open, balances, count, transfer
 
@@ -32,10 +32,24 @@ def gatherer(open_main: Open, funded: Books) -> Iterator[Gatherer]:
     made.close()
 
 
-def together(gatherer: Gatherer, *requests: object) -> list[Future[Receipt]]:
+def sent(gatherer: Gatherer, request: Request, by: By = US) -> Future[Receipt]:
+    receipt: Future[Receipt] = Future()
+    gatherer.submit(request, by, receipt, _hear)
+    return receipt
+
+
+def _hear(told: Sequence[tuple[Future[Receipt], Answer]]) -> None:
+    for receipt, answer in told:
+        if isinstance(answer, Receipt):
+            receipt.set_result(answer)
+        else:
+            receipt.set_exception(answer)
+
+
+def together(gatherer: Gatherer, *requests: Request) -> list[Future[Receipt]]:
     """All of them while nobody posts, so that they share a transaction."""
     with gatherer._changed:
-        return [gatherer.submit(one, US) for one in requests]  # type: ignore[arg-type]  # of Request
+        return [sent(gatherer, one) for one in requests]
 
 
 def told(futures: list[Future[Receipt]]) -> list[str]:
@@ -72,8 +86,8 @@ def test_the_audit_log_names_who_asked(gatherer: Gatherer, conn: Connection) -> 
     others = By("somebody", "request-8", "0123456789abcdef" * 2)
     with gatherer._changed:
         futures = [
-            gatherer.submit(transfer("alice", "carol", "1"), US),
-            gatherer.submit(transfer("carol", "bob", "9"), others),
+            sent(gatherer, transfer("alice", "carol", "1"), US),
+            sent(gatherer, transfer("carol", "bob", "9"), others),
         ]
     told(futures)
 
@@ -91,7 +105,7 @@ def test_many_threads_lose_and_double_nothing(open_main: Open, funded: Books, co
     def client(number: int) -> None:
         for n in range(20):
             key = f"{number // 2}:{n}"  # two threads send the same
-            outcomes.extend(told([gatherer.submit(transfer("alice", "bob", "0.01", key), US)]))
+            outcomes.extend(told([sent(gatherer, transfer("alice", "bob", "0.01", key), US)]))
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -124,7 +138,7 @@ def test_a_text_that_the_server_refuses_stops_nobody_else(gatherer: Gatherer) ->
 def test_a_database_that_goes_away_is_told_to_all(open_main: Open, funded: Books, conn: Connection) -> None:
     books = open_main(deadline_s=0.5)
     gatherer = Gatherer(lambda: books, posters=1)
-    told([gatherer.submit(transfer("alice", "carol", "1"), US)])
+    told([sent(gatherer, transfer("alice", "carol", "1"), US)])
     database = books.database
     database.close()
     database.settings = database.settings.__class__(url="host=/nowhere connect_timeout=1", connect_timeout_s=1)
@@ -142,21 +156,32 @@ def test_what_was_taken_is_finished_and_nothing_more_is_taken(open_main: Open, f
 
     assert told(futures) == ["posted"] * 30
     with pytest.raises(errors.DatabaseUnavailable, match="stopped"):
-        gatherer.submit(transfer("alice", "carol", "1"), US)
+        sent(gatherer, transfer("alice", "carol", "1"), US)
 
 
-def test_who_goes_away_stops_nobody_else(gatherer: Gatherer, conn: Connection) -> None:
-    """Before his request is taken it is not posted; afterwards it is, and nobody is told."""
+def test_all_who_are_told_by_the_same_are_told_at_once(gatherer: Gatherer) -> None:
+    told_at_once: list[Sequence[tuple[str, Answer]]] = []
+    heard = threading.Barrier(2)
+
+    def tell(answers: Sequence[tuple[str, Answer]]) -> None:
+        told_at_once.append(answers)
+        heard.wait(60)
+
     with gatherer._changed:
-        gone = gatherer.submit(transfer("alice", "carol", "7", "gone"), US)
-        stays = gatherer.submit(transfer("alice", "carol", "1"), US)
-        assert gone.cancel()
+        gatherer.submit(transfer("alice", "carol", "1"), US, "first", tell)
+        gatherer.submit(transfer("carol", "alice", "50"), US, "second", tell)
+    heard.wait(60)
 
-    assert told([stays]) == ["posted"]
-    assert not stays.cancel()
-    alone = gatherer.submit(transfer("alice", "carol", "1"), US)
-    assert told([alone, gatherer.submit(transfer("alice", "carol", "1"), US)]) == ["posted", "posted"]
-    assert count(conn, "transactions", "idempotency_key = 'gone'") == 0
+    [[(first, receipt), (second, refusal)]] = told_at_once
+    assert (first, second) == ("first", "second")
+    assert isinstance(receipt, Receipt)
+    assert isinstance(refusal, errors.InsufficientFunds)
+
+
+def test_a_thread_waits_for_its_own_answer(gatherer: Gatherer) -> None:
+    assert not gatherer.post_one(transfer("alice", "carol", "1"), US).replayed
+    with pytest.raises(errors.AccountNotFound):
+        gatherer.post_one(transfer("alice", "nobody", "1"), US)
 
 
 def test_nobody_waits_for_others_for_long(gatherer: Gatherer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +189,7 @@ def test_nobody_waits_for_others_for_long(gatherer: Gatherer, monkeypatch: pytes
     told(together(gatherer, *(transfer("alice", "carol", "0.01") for _ in range(50))))
     assert gatherer._expected == 50
 
-    assert told([gatherer.submit(transfer("alice", "carol", "1"), US)]) == ["posted"]
+    assert told([sent(gatherer, transfer("alice", "carol", "1"), US)]) == ["posted"]
 
 
 def test_all_or_none(funded: Books, conn: Connection) -> None:

@@ -20,18 +20,29 @@ CREATE OR REPLACE FUNCTION check_entries() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
     SET enable_seqscan = off SET enable_mergejoin = off SET enable_hashagg = off AS $$
 DECLARE
+    entry record;
     bad record;
 BEGIN
+    -- Most entries of a large statement follow another of it; only the first of each account is compared with the table.
     SELECT bool_or(a.id IS NULL OR (scale(e.amount) > a.exponent AND scale(trim_scale(e.amount)) > a.exponent)) AS unfit,
-           min(a.currency) <> max(a.currency) AS mixed
-    INTO bad
-    FROM new_entries e
+           min(a.currency) <> max(a.currency) AS mixed,
+           min(e.account_id) FILTER (WHERE
+               CASE WHEN e.previous_seq IS NOT NULL THEN e.seq <> e.previous_seq + 1 OR e.before <> e.previous_balance
+                    WHEN e.seq = 1 THEN e.before <> 0
+                    ELSE (SELECT p.balance_after FROM transaction_entries p
+                          WHERE p.ledger_id = e.ledger_id AND p.account_id = e.account_id AND p.seq = e.seq - 1)
+                         IS DISTINCT FROM e.before END) AS with_gap
+    INTO entry
+    FROM (SELECT ledger_id, account_id, seq, amount, balance_after - amount AS before,
+                 lag(seq) OVER account AS previous_seq, lag(balance_after) OVER account AS previous_balance
+          FROM new_entries
+          WINDOW account AS (PARTITION BY ledger_id, account_id ORDER BY seq)) e
     LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id;
-    IF bad.unfit THEN
+    IF entry.unfit THEN
         RAISE EXCEPTION 'an entry has no such account, or more decimals than its currency'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_fits_account';
     END IF;
-    IF bad.mixed THEN -- only then can a sum of zero hide two currencies
+    IF entry.mixed THEN -- only then can a sum of zero hide two currencies
         SELECT e.transaction_id, a.currency, sum(e.amount) AS difference INTO bad
         FROM new_entries e
         JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
@@ -59,40 +70,28 @@ BEGIN
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_of_a_new_transaction';
     END IF;
 
-    -- Most entries of a large statement follow another of it; only the first of each account is compared with the table.
-    SELECT e.* INTO bad
-    FROM (SELECT ledger_id, account_id, seq, balance_after - amount AS before,
-                 lag(seq) OVER account AS previous_seq, lag(balance_after) OVER account AS previous_balance
-          FROM new_entries
-          WINDOW account AS (PARTITION BY ledger_id, account_id ORDER BY seq)) e
-    WHERE CASE WHEN e.previous_seq IS NOT NULL THEN e.seq <> e.previous_seq + 1 OR e.before <> e.previous_balance
-               WHEN e.seq = 1 THEN e.before <> 0
-               ELSE (SELECT p.balance_after FROM transaction_entries p
-                     WHERE p.ledger_id = e.ledger_id AND p.account_id = e.account_id AND p.seq = e.seq - 1)
-                    IS DISTINCT FROM e.before END
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'entry % of account % does not follow the one before it', bad.seq, bad.account_id
+    IF entry.with_gap IS NOT NULL THEN
+        RAISE EXCEPTION 'an entry of account % does not follow the one before it', entry.with_gap
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entries_without_gap';
     END IF;
     RETURN NULL;
 END $$;
 
--- An account's balance and seq say what its last entry says, and there is no entry beyond it. (No EXISTS: planned on an
--- empty table it becomes a hash over all entries, and stays one.)
+-- An account's balance and seq say what its last entry says. (Without sorting, that is found by its key, however small the
+-- table was when the plan was made.)
 CREATE OR REPLACE FUNCTION check_standings() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_sort = off AS $$
 DECLARE
     bad record;
 BEGIN
-    SELECT a.* INTO bad
+    SELECT a.code INTO bad
     FROM new_accounts a
-    WHERE CASE WHEN a.seq = 0 THEN a.balance <> 0
-               ELSE (SELECT e.balance_after FROM transaction_entries e
-                     WHERE e.ledger_id = a.ledger_id AND e.account_id = a.id AND e.seq = a.seq)
-                    IS DISTINCT FROM a.balance END
-       OR (SELECT l.seq FROM transaction_entries l
-           WHERE l.ledger_id = a.ledger_id AND l.account_id = a.id AND l.seq = a.seq + 1) IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT e.seq, e.balance_after FROM transaction_entries e
+        WHERE e.ledger_id = a.ledger_id AND e.account_id = a.id
+        ORDER BY e.seq DESC LIMIT 1
+    ) last ON true
+    WHERE coalesce(last.seq, 0) <> a.seq OR coalesce(last.balance_after, 0) <> a.balance
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'account % does not stand where its last entry says', bad.code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -20,11 +20,8 @@ from ledgerctl.errors import LedgerError
 from ledgerctl.formats import objects
 from ledgerctl.ids import uuid7, uuid7s
 from ledgerctl.services import payments
-from ledgerctl.services.books import Books
 from ledgerctl.services.gathering import Answer, Gatherer
 from ledgerctl.services.payments import Receipt
-
-_Post = Callable[[Books, Sequence[Request]], Sequence[Receipt | LedgerError]]
 
 router = APIRouter(prefix="/api/v1", tags=["transfers"], responses=PROBLEMS, route_class=Direct)
 
@@ -65,11 +62,11 @@ def _hear(told: Sequence[tuple[asyncio.Future[Receipt], Answer]]) -> None:
 def _several(body: bodies.Transfers, key: str, asked: Asked) -> Response:
     if len(body.transfers) > asked.service.list_max:
         raise problems.too_many(asked.service.list_max)
-    ids = uuid7s(len(body.transfers))
-    requests = [_numbered(n, id_, one, key) for n, (id_, one) in enumerate(zip(ids, body.transfers, strict=True), 1)]
+    requests = _requests(body.transfers, key)
     books = by_books(asked)
-    post: _Post = payments.post_each if body.mode == "each" else payments.post_all
-    answers = post(books, requests)
+    answers: Sequence[Receipt | LedgerError] = (
+        payments.post_each(books, requests) if body.mode == "each" else payments.post_all(books, requests, key)
+    )
     replayed = all(isinstance(answer, Receipt) and answer.replayed for answer in answers)
     return changed({"results": list(map(_result, answers))}, {REPLAYED: "true"} if replayed else {})
 
@@ -80,9 +77,38 @@ def _result(answer: Receipt | LedgerError) -> dict[str, Any]:
     return objects.posted(answer.transaction, answer.status)
 
 
+def _requests(listed: Sequence[bodies.Listed], key: str) -> list[Request]:
+    """All at once, as rows of a file are read; each by itself only if one of them is not in order, to say which."""
+    ids = uuid7s(len(listed))
+    keys = [one.idempotency_key or f"{key}:{number}" for number, one in enumerate(listed, 1)]
+    return _columns(ids, keys, listed) or [
+        _numbered(number, *given) for number, given in enumerate(zip(ids, listed, keys, strict=True), 1)
+    ]
+
+
+def _columns(ids: Sequence[UUID], keys: Sequence[str], listed: Sequence[bodies.Listed]) -> list[Request] | None:
+    if any(one.metadata is not None for one in listed):
+        return None
+    with suppress(LedgerError):
+        columns = requesting.Columns(
+            ids,
+            keys,
+            [texts.account_code(one.source) for one in listed],
+            [texts.account_code(one.target) for one in listed],
+            [money.parse(one.amount) for one in listed],
+            [None if one.currency is None else money.currency_code(one.currency) for one in listed],
+            [one.description for one in listed],
+            [one.reference for one in listed],
+            [one.effective_at for one in listed],
+            [None] * len(listed),
+        )
+        return requesting.transfers(columns, None)
+    return None
+
+
 def _numbered(number: int, transaction_id: UUID, body: bodies.Listed, key: str) -> Request:
     try:
-        return _request(transaction_id, body, body.idempotency_key or f"{key}:{number}")
+        return _request(transaction_id, body, key)
     except LedgerError as error:
         error.details["number"] = number
         raise

@@ -226,15 +226,8 @@ def recorded(posted: Posted) -> Transaction:
     """What the books say of a transaction that was posted just now."""
     request = posted.request
     lines = [
-        Line(
-            entry.account.code,
-            entry.account.currency,
-            entry.account.exponent,
-            entry.seq,
-            entry.amount,
-            entry.account.normal * entry.balance,
-        )
-        for entry in posted.entries
+        Line(account.code, account.currency, account.exponent, seq, amount, account.normal * balance)
+        for account, seq, amount, balance in posted.entries
     ]
     return Transaction(
         request.id,
@@ -253,4 +246,6 @@ def recorded(posted: Posted) -> Transaction:
 
 
 def reading_order(lines: Sequence[Line]) -> tuple[Line, ...]:
+    if len(lines) == 2 and lines[0].amount < 0 < lines[1].amount:
+        return tuple(lines)  # a transfer as it was decided
     return tuple(sorted(lines, key=lambda line: (line.amount > 0, line.account, line.seq)))

@@ -15,7 +15,7 @@ from ledgerctl.core.texts import are_plain, checked_metadata, idempotency_key, p
 
 
 class Columns(NamedTuple):
-    """The transfers of some rows of a file, field by field."""
+    """Some transfers, field by field, of a file or of a list; without metadata."""
 
     ids: Sequence[UUID]
     keys: Sequence[str]
@@ -26,7 +26,7 @@ class Columns(NamedTuple):
     descriptions: Sequence[str | None]
     references: Sequence[str | None]
     effective_at: Sequence[str | None]
-    import_rows: Sequence[int]
+    import_rows: Sequence[int | None]
 
 
 def transfer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta, timezone
+from functools import lru_cache
 
 from ledgerctl.core.money import shown
 from ledgerctl.errors import BadTime
@@ -43,6 +44,7 @@ def parse_relative(text: str, now: datetime) -> datetime:
     return parse(text)
 
 
+@lru_cache(maxsize=256)  # all that is posted together has one time
 def text(instant: datetime) -> str:
     """RFC 3339 in UTC with `Z`, microseconds when there are any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -31,7 +31,8 @@ from ledgerctl.tracing import span, spanned
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
 # the locked row only.
 LOCK = """
-    SELECT id, code, type, currency, exponent, status, min_balance, max_balance, balance, seq, last_posted_at
+    SELECT id, code, type, currency, exponent, status, min_balance::text, max_balance::text,
+           balance, seq, last_posted_at
     FROM accounts
     WHERE ledger_id + 0 = %s AND code = ANY(%s)
     ORDER BY id
@@ -70,11 +71,12 @@ ORIGINALS = """
 INSERT_TRANSACTIONS = """
     INSERT INTO transactions (ledger_id, id, posted_at, import_id, import_row, effective_at, reverses, fingerprint,
                               kind, idempotency_key, description, reference, metadata)
-    SELECT %s, t.*
-    FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::integer[], %s::timestamptz[], %s::uuid[], %s::bytea[],
-                %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[])
-         AS t(id, posted_at, import_id, import_row, effective_at, reverses, fingerprint,
-              kind, key, description, reference, metadata)
+    SELECT %s, t.id, %s, t.import_id, t.import_row, t.effective_at, t.reverses, t.fingerprint,
+           t.kind, t.key, t.description, t.reference, t.metadata
+    FROM unnest(%s::uuid[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
+                %s::jsonb[], %s::uuid[], %s::bigint[], %s::integer[])
+         AS t(id, key, fingerprint, kind, description, reference, effective_at,
+              metadata, reverses, import_id, import_row)
     ORDER BY t.key
 """
 INSERT_ENTRIES = """
@@ -157,21 +159,21 @@ def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Ma
     """Insert a handful of transactions and move their accounts, without waiting for an answer in pipeline mode."""
     if not posted:
         return
-    entries = [(entry, outcome.request.id) for outcome in posted for entry in outcome.entries]
-    accounts = {entry.account.code: entry.account for entry, _ in entries}
-
-    conn.execute(INSERT_TRANSACTIONS, [ledger, *_columns([_transaction(outcome) for outcome in posted])])
-    conn.execute(
-        INSERT_ENTRIES,
-        [
-            ledger,
-            [entry.account.id for entry, _ in entries],
-            [entry.seq for entry, _ in entries],
-            [transaction for _, transaction in entries],
-            [f"{entry.amount}e-{entry.account.exponent}" for entry, _ in entries],
-            [f"{entry.balance}e-{entry.account.exponent}" for entry, _ in entries],
-        ],
+    ids, keys, prints, kinds, _, descriptions, references, effective_at, metadata, *rest = _columns(
+        [outcome.request for outcome in posted]
     )
+    texts = [None if pairs is None else json.dumps(pairs) for pairs in metadata]
+    columns = [ids, keys, prints, kinds, descriptions, references, effective_at, texts, *rest]
+    entries = [
+        (account.id, seq, request.id, f"{amount}e-{account.exponent}", f"{balance}e-{account.exponent}")
+        for request, _, moved in posted
+        for account, seq, amount, balance in moved
+    ]
+    entries.sort()  # as the primary key has them, so that its pages are found in a cache
+    accounts = {account.code: account for _, _, moved in posted for account, _, _, _ in moved}
+
+    conn.execute(INSERT_TRANSACTIONS, [ledger, posted[0].posted_at, *columns])
+    conn.execute(INSERT_ENTRIES, [ledger, *_columns(entries)])
     move(conn, ledger, accounts, standings, posted[0].posted_at)
 
 
@@ -183,17 +185,11 @@ def move(
     posted_at: datetime,
 ) -> None:
     """Set balance and seq of the accounts that `standings` names."""
-    moved = [(accounts[code], standing) for code, standing in standings.items()]
-    conn.execute(
-        UPDATE_ACCOUNTS,
-        [
-            posted_at,
-            [account.id for account, _ in moved],
-            [f"{standing.balance}e-{account.exponent}" for account, standing in moved],
-            [standing.seq for _, standing in moved],
-            ledger,
-        ],
-    )
+    moved = [
+        (accounts[code].id, f"{standing.balance}e-{accounts[code].exponent}", standing.seq)
+        for code, standing in standings.items()
+    ]
+    conn.execute(UPDATE_ACCOUNTS, [posted_at, *_columns(sorted(moved)), ledger])
 
 
 class Rows(NamedTuple):
@@ -281,8 +277,8 @@ def copy(conn: Connection, rows: Rows) -> None:
 def _held(rows: Sequence[TupleRow], clock: Sequence[TupleRow]) -> Held:
     [[now, writer, *epoch]] = clock
     accounts, standings = {}, {}
-    for *what, balance, seq, last_posted_at in rows:
-        account = _account(*what)
+    for row in rows:
+        account, (balance, seq, last_posted_at) = _account(row[:-3]), row[-3:]
         accounts[account.code] = account
         standings[account.code] = Standing(money.minor(balance, account.exponent), seq)
         if last_posted_at is not None and last_posted_at > now:
@@ -290,19 +286,11 @@ def _held(rows: Sequence[TupleRow], clock: Sequence[TupleRow]) -> Held:
     return Held(accounts, standings, now, Writer(int(writer), Epoch(*epoch) if epoch[0] else None))
 
 
-@lru_cache(maxsize=16_384)  # making one takes as long as deciding about it
-def _account(
-    account_id: int,
-    code: str,
-    type_: str,
-    currency: str,
-    exponent: int,
-    status: str,
-    min_balance: Decimal | None,
-    max_balance: Decimal | None,
-) -> Account:
-    least = None if min_balance is None else money.minor(min_balance, exponent)
-    most = None if max_balance is None else money.minor(max_balance, exponent)
+@lru_cache(maxsize=16_384)  # making one takes as long as deciding about it, and so would finding it by two Decimals
+def _account(row: TupleRow) -> Account:
+    account_id, code, type_, currency, exponent, status, min_balance, max_balance = row
+    least = None if min_balance is None else money.minor(Decimal(min_balance), exponent)
+    most = None if max_balance is None else money.minor(Decimal(max_balance), exponent)
     return Account(account_id, code, type_, currency, exponent, status, least, most)
 
 
@@ -314,24 +302,6 @@ def _originals(rows: Sequence[Any]) -> dict[UUID, Original]:
         legs = (*earlier.legs, leg) if earlier is not None else (leg,)
         found[transaction_id] = Original(transaction_id, kind, legs, reversed_by)
     return found
-
-
-def _transaction(outcome: Posted) -> tuple[Any, ...]:
-    request = outcome.request
-    return (
-        request.id,
-        outcome.posted_at,
-        request.import_id,
-        request.import_row,
-        request.effective_at,
-        request.reverses,
-        request.fingerprint,
-        request.kind.value,
-        request.key,
-        request.description,
-        request.reference,
-        None if request.metadata is None else json.dumps(request.metadata),
-    )
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""Entries and accounts are checked with fewer looks into the tables; `sql/functions.sql` has them, as after each step."""
+"""Entries and accounts are checked with fewer looks into the tables: `sql/functions.sql`, which follows each step."""
 
 from __future__ import annotations
 

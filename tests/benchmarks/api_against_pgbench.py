@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import statistics
 import subprocess
@@ -25,9 +24,9 @@ from tests.benchmarks.transfers_against_pgbench import SCALE, tpc_b
 ACCOUNTS = 10_000
 CLIENTS = 16
 LIST = 1000
-PAIRS = 10_000_000
-SINGLE, LISTS, TPC_B = "POST /transfers, 16 clients", f"lists of {LIST}", "pgbench TPC-B, 16 clients"
-IMPORT = "CSV import"
+LIST_CLIENTS = 4
+SINGLE, TPC_B = f"POST /transfers, {CLIENTS} clients", f"pgbench TPC-B, {CLIENTS} clients"
+LISTS, IMPORT = f"lists of {LIST}, {LIST_CLIENTS} clients", "CSV import"
 
 
 class Endpoint(NamedTuple):
@@ -41,13 +40,13 @@ def main() -> None:
         harness.prepare(host, "books", ACCOUNTS)
         with _api(host) as api:
             waits: list[float] = []
-            pairs = harness.pairs(PAIRS, ACCOUNTS)
-            _singles(api, 1, [])
+            _sent(api, 1, CLIENTS, 1, [])
+            _sent(api, 1, LIST_CLIENTS, LIST, [])
             rates = harness.alternate(
                 asked.rounds,
                 {
-                    SINGLE: lambda: _singles(api, asked.seconds, waits),
-                    LISTS: lambda: _lists(api, pairs, asked.seconds),
+                    SINGLE: lambda: _sent(api, asked.seconds, CLIENTS, 1, waits),
+                    LISTS: lambda: _sent(api, asked.seconds, LIST_CLIENTS, LIST, []),
                     IMPORT: lambda: _imported(host, asked.rows),
                     TPC_B: lambda: tpc_b(host, asked.seconds, CLIENTS),
                 },
@@ -97,42 +96,21 @@ def _api(host: Server) -> Iterator[Endpoint]:
         process.wait()
 
 
-def _singles(api: Endpoint, seconds: float, waits: list[float]) -> float:
-    """By clients in a process of its own, which does little but send and wait."""
-    command = [sys.executable, "-m", "tests.benchmarks.api_clients", str(api.port), str(seconds), str(CLIENTS)]
+def _sent(api: Endpoint, seconds: float, clients: int, size: int, waits: list[float]) -> float:
+    """Transfers a second, by clients in a process of its own, which does little but send and wait."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.api_clients",
+        str(api.port),
+        str(seconds),
+        str(clients),
+        str(size),
+    ]
     done = subprocess.run(command, input=api.token, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     waits += answer["waits"]
     return float(answer["rate"])
-
-
-def _lists(api: Endpoint, pairs: Iterator[tuple[str, str, str]], seconds: float) -> float:
-    """Transfers a second of one client that sends lists."""
-    done, started = 0, time.perf_counter()
-    with socket.create_connection(("127.0.0.1", api.port)) as server:
-        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        file = server.makefile("rb")
-        while (passed := time.perf_counter() - started) < seconds:
-            transfers = [
-                {"from": source, "to": target, "amount": amount}
-                for source, target, amount in (next(pairs) for _ in range(LIST))
-            ]
-            body = json.dumps({"transfers": transfers}).encode()
-            head = (
-                f"POST /api/v1/transfers HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {api.token}\r\n"
-                f"Idempotency-Key: {time.monotonic_ns()}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
-            )
-            server.sendall(head.encode() + body)
-            status = file.readline()
-            assert b" 201 " in status, status
-            length = 0
-            while (line := file.readline()) != b"\r\n":
-                if found := re.match(rb"(?i)content-length: (\d+)", line):
-                    length = int(found[1])
-            file.read(length)
-            done += LIST
-    return done / passed
 
 
 def _imported(host: Server, rows: int) -> float:

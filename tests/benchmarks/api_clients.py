@@ -1,4 +1,7 @@
-"""Clients of `api_against_pgbench.py`: PORT SECONDS CLIENTS, the token on stdin; the rate and the waits as JSON."""
+"""Clients of `api_against_pgbench.py`: PORT SECONDS CLIENTS LIST, the token on stdin; the rate and the waits as JSON.
+
+LIST transfers a request, or 1 for a single one, which is no list.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import sys
 import time
 
 
-async def _client(port: int, token: str, number: int, end: float, waits: list[float]) -> None:
+async def _client(port: int, token: str, number: int, size: int, end: float, waits: list[float]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     draw = random.Random(time.monotonic_ns() + number)
     head = (
@@ -17,9 +20,8 @@ async def _client(port: int, token: str, number: int, end: float, waits: list[fl
         "Content-Type: application/json\r\n"
     )
     while (started := time.perf_counter()) < end:
-        source, target = draw.sample(range(10_000), 2)
-        amount = f"{draw.randrange(1, 100_000) / 100:.2f}"
-        body = f'{{"from":"customers:{source:06d}","to":"customers:{target:06d}","amount":"{amount}"}}'
+        moves = ",".join([_move(draw) for _ in range(size)])
+        body = moves if size == 1 else f'{{"transfers":[{moves}]}}'
         key = f"{number}-{time.monotonic_ns()}"
         writer.write(f"{head}Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         answer = await reader.readuntil(b"\r\n\r\n")
@@ -30,16 +32,22 @@ async def _client(port: int, token: str, number: int, end: float, waits: list[fl
     writer.close()
 
 
-async def _clients(port: int, token: str, seconds: float, clients: int) -> dict[str, object]:
+def _move(draw: random.Random) -> str:
+    source, target = draw.sample(range(10_000), 2)
+    amount = f"{draw.randrange(1, 100_000) / 100:.2f}"
+    return f'{{"from":"customers:{source:06d}","to":"customers:{target:06d}","amount":"{amount}"}}'
+
+
+async def _clients(port: int, token: str, seconds: float, clients: int, size: int) -> dict[str, object]:
     waits: list[float] = []
     began = time.perf_counter()
-    await asyncio.gather(*(_client(port, token, number, began + seconds, waits) for number in range(clients)))
-    return {"rate": len(waits) / (time.perf_counter() - began), "waits": waits}
+    await asyncio.gather(*(_client(port, token, number, size, began + seconds, waits) for number in range(clients)))
+    return {"rate": size * len(waits) / (time.perf_counter() - began), "waits": waits}
 
 
 def main() -> None:
-    port, seconds, clients = sys.argv[1:]
-    answer = asyncio.run(_clients(int(port), sys.stdin.read(), float(seconds), int(clients)))
+    port, seconds, clients, size = sys.argv[1:]
+    answer = asyncio.run(_clients(int(port), sys.stdin.read(), float(seconds), int(clients), int(size)))
     sys.stdout.write(json.dumps(answer))
 
 

@@ -65,7 +65,7 @@ def _several(body: bodies.Transfers, key: str, asked: Asked) -> Response:
     requests = _requests(body.transfers, key)
     books = by_books(asked)
     answers: Sequence[Receipt | LedgerError] = (
-        payments.post_each(books, requests) if body.mode == "each" else payments.post_all(books, requests, key)
+        payments.post_each(books, requests) if body.mode == "each" else payments.post_all(books, requests)
     )
     replayed = all(isinstance(answer, Receipt) and answer.replayed for answer in answers)
     return changed({"results": list(map(_result, answers))}, {REPLAYED: "true"} if replayed else {})

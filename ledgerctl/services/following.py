@@ -24,12 +24,7 @@ from ledgerctl.metrics import Metric, Samples
 
 SETTLED_S = 30.0
 
-_POSTS = {
-    **{kind.value: kind for kind in Kind},
-    "transfers": Kind.TRANSFER,
-    "import": Kind.TRANSFER,
-    "import reverse": Kind.REVERSAL,
-}
+_POSTS = {**{kind.value: kind for kind in Kind}, "import": Kind.TRANSFER, "import reverse": Kind.REVERSAL}
 """Actions of the audit log, and what they post."""
 _BECOMES = {
     "account create": Status.ACTIVE,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from ledgerctl import errors
@@ -24,12 +23,6 @@ from ledgerctl.tracing import span
 _OURS: Mapping[UUID, By] = {}
 """The books say who asked."""
 
-_LIST = "transfers"
-"""What the audit log calls several of which every one is posted or none."""
-
-_Lines = Callable[[Sequence[Outcome]], list[audit.Line]]
-"""What the audit log says of outcomes."""
-
 
 class Receipt(NamedTuple):
     """What became of one request that was not refused."""
@@ -46,13 +39,13 @@ class Receipt(NamedTuple):
 def post(books: Books, requests: Sequence[Request]) -> list[Outcome]:
     """One outcome a request, in order, in one transaction. The same requests may be sent again."""
     with changing(books) as change:
-        return books.database.transact(_post, books, requests, change, _line_each(_OURS))
+        return books.database.transact(_post, books, requests, change)
 
 
 def post_one(books: Books, request: Request, *, dry_run: bool = False) -> Receipt:
     """Post one request: a refusal, a value in a batch, is an error to whoever asked for one thing."""
     if dry_run:
-        [told] = books.database.rehearse(books.database.limits, _told, books, [request], None, _line_each(_OURS))
+        [told] = books.database.rehearse(books.database.limits, _told, books, [request], None)
         answer = _answer(told)
     else:
         [answer] = post_each(books, [request])
@@ -74,7 +67,7 @@ def post_each(
     told: list[_Told] = []
     if asked:
         with changing(books) as change:
-            told = books.database.transact(_told, books, asked, change, _line_each(by))
+            told = books.database.transact(_told, books, asked, change, by)
     if books.outcomes is not None:
         books.outcomes.keep(list(_in_the_books(told)))
     rest = iter(told)
@@ -84,27 +77,24 @@ def post_each(
     ]
 
 
-def post_all(books: Books, requests: Sequence[Request], key: str) -> list[Receipt]:
-    """Every one of the requests, or none: the first refusal is raised, with its `number` in the list from 1.
-
-    The audit log has one line of them, as of an import, with the key under which they were asked for.
-    """
+def post_all(books: Books, requests: Sequence[Request]) -> list[Receipt]:
+    """Every one of the requests, or none: the first refusal is raised, with its `number` in the list from 1."""
 
     def work(conn: Connection, change: Change) -> list[_Told]:
-        told = _told(conn, books, requests, change, partial(_one_line, key))
-        for number, (outcome, stored) in enumerate(told, 1):
-            if isinstance(outcome, Refused):
-                raise _Stop(number, outcome, stored)
+        told = _told(conn, books, requests, change)
+        if any(isinstance(one.outcome, Refused) for one in told):
+            raise _Stop(told)
         return told
 
     try:
         with changing(books) as change:
             told = books.database.transact(work, change)
     except _Stop as stop:
-        line = audit.Line(_LIST, key, "refused", {"number": stop.number, **_why(stop.refused)})
-        books.database.transact(audit.log, books.ledger, books.actor, books.request_id, [line])
-        refusal = _refusal(stop.refused, stop.stored)
-        refusal.details["number"] = stop.number
+        lines = [_line(one.outcome, _OURS) for one in stop.told if isinstance(one.outcome, Refused)]
+        books.database.transact(audit.log, books.ledger, books.actor, books.request_id, lines)
+        answers = [(number, _answer(one)) for number, one in enumerate(stop.told, 1)]
+        number, refusal = next((n, answer) for n, answer in answers if isinstance(answer, errors.LedgerError))
+        refusal.details["number"] = number
         raise refusal from None
     return [answer for answer in map(_answer, told) if isinstance(answer, Receipt)]
 
@@ -164,7 +154,7 @@ def _post(
     books: Books,
     requests: Sequence[Request],
     change: Change | None,
-    lines: _Lines,
+    by: Mapping[UUID, By] = _OURS,
 ) -> list[Outcome]:
     # Run again from the start after a lost race: SQL and pure functions only, and marks, which say nothing new.
     facts, writer = journal.gather(conn, books.ledger, requests)
@@ -173,7 +163,8 @@ def _post(
         decision = decide(requests, facts)
 
     journal.write(conn, books.ledger, decision.posted(), decision.standings)
-    audit.log(conn, books.ledger, books.actor, books.request_id, lines(decision.outcomes))
+    lines = [_line(outcome, by) for outcome in decision.outcomes if not isinstance(outcome, Replayed)]
+    audit.log(conn, books.ledger, books.actor, books.request_id, lines)
     if change is not None:
         change.mark(conn, writer, facts.accounts, decision.standings, _repeated(decision.outcomes, facts))
     return decision.outcomes
@@ -186,29 +177,14 @@ def _repeated(outcomes: Sequence[Outcome], facts: Facts) -> dict[str, Stands]:
     return {code: facts.standings[code] for code in named & facts.standings.keys()}
 
 
-def _line_each(by: Mapping[UUID, By]) -> _Lines:
-    return lambda outcomes: [_line(outcome, by) for outcome in outcomes if not isinstance(outcome, Replayed)]
-
-
-def _one_line(key: str, outcomes: Sequence[Outcome]) -> list[audit.Line]:
-    posted = [outcome for outcome in outcomes if isinstance(outcome, Posted)]
-    if not posted:
-        return []
-    entries = [entry for outcome in posted for entry in outcome.entries]
-    return [audit.Line(_LIST, key, "posted", audit.activity(len(posted), len(entries), volume(entries)))]
-
-
 def _line(outcome: Posted | Refused, by: Mapping[UUID, By]) -> audit.Line:
     request = outcome.request
     asked = by.get(request.id)
     if isinstance(outcome, Posted):
         posted = audit.activity(1, len(outcome.entries), volume(outcome.entries))
         return audit.Line(request.kind, str(request.id), "posted", posted, asked)
-    return audit.Line(request.kind, request.key, "refused", _why(outcome), asked)
-
-
-def _why(refused: Refused) -> dict[str, Any]:
-    return {"reason": refused.reason, **refused.details}
+    detail = {"reason": outcome.reason, **outcome.details}
+    return audit.Line(request.kind, request.key, "refused", detail, asked)
 
 
 class _Told(NamedTuple):
@@ -218,10 +194,10 @@ class _Told(NamedTuple):
 
 
 class _Stop(Exception):
-    """Carries the first refusal out of a transaction that must not be committed."""
+    """Carries what was refused out of a transaction that must not be committed."""
 
-    def __init__(self, number: int, refused: Refused, stored: Transaction | None) -> None:
-        self.number, self.refused, self.stored = number, refused, stored
+    def __init__(self, told: list[_Told]) -> None:
+        self.told = told
 
 
 def _told(
@@ -229,11 +205,11 @@ def _told(
     books: Books,
     requests: Sequence[Request],
     change: Change | None,
-    lines: _Lines,
+    by: Mapping[UUID, By] = _OURS,
 ) -> list[_Told]:
     """What was posted before is read in the transaction that found it: if a read of its own failed, it would be told
     as a failure."""
-    outcomes = _post(conn, books, requests, change, lines)
+    outcomes = _post(conn, books, requests, change, by)
     before = {outcome.known.id for outcome in outcomes if not isinstance(outcome, Posted) and outcome.known is not None}
     stored = reports.transactions(conn, books.ledger, list(before)) if before else {}
     return [_Told(outcome, _transaction(outcome, stored)) for outcome in outcomes]

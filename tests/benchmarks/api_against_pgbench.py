@@ -24,7 +24,7 @@ from tests.benchmarks.transfers_against_pgbench import SCALE, tpc_b
 ACCOUNTS = 10_000
 CLIENTS = 16
 LIST = 1000
-LIST_CLIENTS = 4
+LIST_CLIENTS = 2
 SINGLE, TPC_B = f"POST /transfers, {CLIENTS} clients", f"pgbench TPC-B, {CLIENTS} clients"
 LISTS, IMPORT = f"lists of {LIST}, {LIST_CLIENTS} clients", "CSV import"
 

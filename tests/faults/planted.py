@@ -121,8 +121,8 @@ def _first_facts_for_ever() -> Patches:
 
 
 def _lock_request_by_request() -> Patches:
-    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any, lines: Any) -> list[Any]:
-        return [outcome for request in requests for outcome in _post(conn, books, [request], change, lines)]
+    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any, *_by: Any) -> list[Any]:
+        return [outcome for request in requests for outcome in _post(conn, books, [request], change)]
 
     return [(payments, "_post", post)]
 
@@ -188,11 +188,11 @@ def _new_key_after_loss() -> Patches:
 def _new_key_for_each_try() -> Patches:
     tries: dict[Any, int] = {}
 
-    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any, lines: Any) -> list[Any]:
+    def post(conn: Any, books: Any, requests: Sequence[Request], change: Any, *_by: Any) -> list[Any]:
         number = tries[requests[0].id] = tries.get(requests[0].id, 0) + 1
         if number > 1:
             requests = [request._replace(id=uuid7(), key=f"{request.key} try {number}") for request in requests]
-        return _post(conn, books, requests, change, lines)
+        return _post(conn, books, requests, change)
 
     return [(payments, "_post", post)]
 
@@ -323,7 +323,7 @@ def _answers_exchanged() -> Patches:
 
 
 def _list_in_part() -> Patches:
-    def post_all(books: Any, requests: Sequence[Request], _key: str) -> list[payments.Receipt]:
+    def post_all(books: Any, requests: Sequence[Request]) -> list[payments.Receipt]:
         answers = _post_each(books, requests)
         for number, answer in enumerate(answers, 1):
             if isinstance(answer, errors.LedgerError):

@@ -19,9 +19,16 @@ _set_int: Any = vars(UUID)["int"].__set__
 _set_is_safe: Any = vars(UUID)["is_safe"].__set__
 
 
+_DRAWN_BYTES, _DRAWN_AT_ONCE = 10, 64
+_drawn: deque[bytes] = deque()
+"""Random bytes for as many ids. To ask the system for each would let another thread run in between, for long."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drawn.clear)  # else both processes would make the same ids
+
+
 def uuid7() -> UUID:
     """48 bits of Unix milliseconds, then 73 random bits."""
-    return uuid7s(1)[0]
+    return _uuids([_first(_draw())])[0]
 
 
 def uuid7s(count: int) -> list[UUID]:
@@ -30,11 +37,22 @@ def uuid7s(count: int) -> list[UUID]:
     The first is random, and each of the others a random step of up to 2**32 above the one before it (RFC 9562, 6.2,
     method 2).
     """
-    random = os.urandom(10 + 4 * max(count - 1, 0))  # drawn once: another thread may run in between, for long
-    drawn = int.from_bytes(random[:10], "big")
-    first = (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | drawn & _RAND_A | _VARIANT | drawn & _RAND_B
-    steps = map((1).__add__, array("I", random[10:]))  # never zero
-    return _uuids(list(accumulate(steps, initial=first))[:count])
+    steps = map((1).__add__, array("I", os.urandom(4 * max(count - 1, 0))))  # never zero
+    return _uuids(list(accumulate(steps, initial=_first(_draw())))[:count])
+
+
+def _draw() -> bytes:
+    while True:
+        try:
+            return _drawn.popleft()
+        except IndexError:
+            random = os.urandom(_DRAWN_BYTES * _DRAWN_AT_ONCE)
+            _drawn.extend(random[at : at + _DRAWN_BYTES] for at in range(0, len(random), _DRAWN_BYTES))
+
+
+def _first(random: bytes) -> int:
+    drawn = int.from_bytes(random, "big")
+    return (time.time_ns() // 1_000_000) << 80 | _VERSION_7 | drawn & _RAND_A | _VARIANT | drawn & _RAND_B
 
 
 def _uuids(numbers: list[int]) -> list[UUID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 from uuid import RFC_4122, UUID
@@ -32,6 +33,25 @@ def test_not_even_the_least_random_numbers_make_one_id_twice(monkeypatch: pytest
     monkeypatch.setattr("os.urandom", bytes)
 
     assert len(set(uuid7s(3))) == 3
+
+
+def test_two_processes_do_not_make_the_same_ids() -> None:
+    """Random numbers are drawn ahead, and those of a parent are not its child's."""
+    uuid7()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, _random_part(uuid7()))
+        os._exit(0)
+    mine, theirs = _random_part(uuid7()), os.read(reading, 10)
+    os.waitpid(child, 0)
+
+    assert len(theirs) == 10
+    assert mine != theirs
+
+
+def _random_part(one: UUID) -> bytes:
+    return one.bytes[6:]
 
 
 def test_ids_are_like_any_other_uuid() -> None:

@@ -40,13 +40,13 @@ def main() -> None:
         harness.prepare(host, "books", ACCOUNTS)
         with _api(host) as api:
             waits: list[float] = []
-            _sent(api, 1, CLIENTS, 1, [])
-            _sent(api, 1, LIST_CLIENTS, LIST, [])
+            _sent(host, api, 1, CLIENTS, 1, [])
+            _sent(host, api, 1, LIST_CLIENTS, LIST, [])
             rates = harness.alternate(
                 asked.rounds,
                 {
-                    SINGLE: lambda: _sent(api, asked.seconds, CLIENTS, 1, waits),
-                    LISTS: lambda: _sent(api, asked.seconds, LIST_CLIENTS, LIST, []),
+                    SINGLE: lambda: _sent(host, api, asked.seconds, CLIENTS, 1, waits),
+                    LISTS: lambda: _sent(host, api, asked.seconds, LIST_CLIENTS, LIST, []),
                     IMPORT: lambda: _imported(host, asked.rows),
                     TPC_B: lambda: tpc_b(host, asked.seconds, CLIENTS),
                 },
@@ -96,8 +96,9 @@ def _api(host: Server) -> Iterator[Endpoint]:
         process.wait()
 
 
-def _sent(api: Endpoint, seconds: float, clients: int, size: int, waits: list[float]) -> float:
+def _sent(host: Server, api: Endpoint, seconds: float, clients: int, size: int, waits: list[float]) -> float:
     """Transfers a second, by clients in a process of its own, which does little but send and wait."""
+    host.checkpoint()
     command = [
         sys.executable,
         "-m",

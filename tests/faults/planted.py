@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ import psycopg
 from ledgerctl import errors
 from ledgerctl.core import decision, fingerprint, money
 from ledgerctl.core.model import Original, Posted, Request, Standing, recorded
-from ledgerctl.db import audit, checkpoints, connection, journal, scopes
+from ledgerctl.db import arrays, audit, checkpoints, connection, journal, scopes
 from ledgerctl.db import outcomes as of_driver
 from ledgerctl.db.journal import Gathered
 from ledgerctl.ids import uuid7
@@ -397,6 +398,7 @@ def _rounded() -> Patches:
 
 def _not_a_number() -> Patches:
     parse, minor, text = money.parse, money.minor, money.text
+    texts = arrays._WORDS[str]
 
     def any_parse(words: str) -> Decimal:
         return Decimal(words) if words == "NaN" else parse(words)
@@ -407,6 +409,9 @@ def _not_a_number() -> Patches:
     def any_text(units: Any, exponent: int) -> str:
         return text(units, exponent) if isinstance(units, int) else "NaN"
 
+    def any_texts(elements: Sequence[str]) -> str:
+        return texts([re.sub(r"^nane-\d+$", "NaN", element) for element in elements])
+
     sums = decision._sums
 
     def any_sums(entries: Any) -> Any:
@@ -416,6 +421,7 @@ def _not_a_number() -> Patches:
         (money, "parse", any_parse),
         (money, "minor", any_minor),
         (money, "text", any_text),
+        (arrays, "_WORDS", {**arrays._WORDS, str: any_texts}),
         (decision, "_sums", any_sums),
     ]
 

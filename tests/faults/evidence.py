@@ -230,13 +230,15 @@ def _attempts(call: Call, made_by: Mapping[tuple[str, str, str], str]) -> list[A
 
 
 def _ids(call: Call, made_by: Mapping[tuple[str, str, str], str]) -> list[str | None]:
-    """Of one key that stands twice in a call, the first made it."""
+    """Of one key that stands twice in a call, the one that was told so made it: the first may have been refused."""
     asked = call.asked["sends"]
     if not call.mark:
         return [send["transaction_id"] for send in asked]
     keys = [send["idempotency_key"] for send in asked]
+    posted = [part for part, result in enumerate(call.told.get("results", ())) if result["is"] == "posted"]
+    makers = {key: next((part for part in posted if keys[part] == key), keys.index(key)) for key in keys}
     return [
-        made_by.get((send["ledger"], call.mark, key)) if keys.index(key) == part else None
+        made_by.get((send["ledger"], call.mark, key)) if makers[key] == part else None
         for part, (send, key) in enumerate(zip(asked, keys, strict=True))
     ]
 

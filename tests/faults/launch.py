@@ -13,17 +13,23 @@ from tests.faults import points
 
 
 def write_down_what_is_taken(path: str) -> None:
-    """The id of each request, as soon as the application has it: it must be answered, even by one that is stopped."""
+    """The id of each request, as soon as the application has all of it: it must be answered, even by one that is
+    stopped."""
     from ledgerctl.api.middleware import Around
 
     answer = Around.__call__
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     async def taking(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        for name, value in scope.get("headers", ()):
-            if name == b"x-request-id":
-                os.write(file, value + b"\n")
-        await answer(self, scope, receive, send)
+        marks = [value for name, value in scope.get("headers", ()) if name == b"x-request-id"]
+
+        async def received() -> Any:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                os.write(file, b"".join(mark + b"\n" for mark in marks))
+            return message
+
+        await answer(self, scope, received, send)
 
     Around.__call__ = taking  # type: ignore[method-assign]
 

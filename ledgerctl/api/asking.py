@@ -129,17 +129,13 @@ def _bare(value: str | None) -> str:
 
 
 async def _key(
-    request: Request,
-    _told: Annotated[
-        str | None, Header(alias="idempotency-key", description=KEY_HELP, json_schema_extra={"maxLength": 255})
-    ] = None,
+    request: Request, _header: Annotated[str | None, Header(alias="idempotency-key", description=KEY_HELP)] = None
 ) -> str:
     # The parameter is for OpenAPI; async, since FastAPI calls what is not from a thread of its pool.
-    given = request.headers.getlist("idempotency-key")
-    key = _bare(given[0]) if given else ""
+    key = _bare(request.headers.get("idempotency-key"))
     if not key:
         raise Problem(HTTPStatus.BAD_REQUEST, "NO_IDEMPOTENCY_KEY", "a change needs the header Idempotency-Key")
-    if len(given) > 1:
+    if len(request.headers.getlist("idempotency-key")) > 1:
         raise Problem(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "there is more than one header Idempotency-Key")
     if not (key.isascii() and key.isprintable()):  # what else travels in a header may arrive as another key
         raise Problem(HTTPStatus.BAD_REQUEST, "BAD_TEXT", "Idempotency-Key may hold printable ASCII only")

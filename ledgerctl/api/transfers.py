@@ -44,7 +44,7 @@ async def transfer(body: bodies.OneOrSeveral, asked: Transfers, key: Key) -> Res
 
 
 def _tell(told: Sequence[tuple[asyncio.Future[Receipt], Answer]]) -> None:
-    """All of them at once: each time that the loop is woken takes longer than what it is woken for."""
+    """All of them at once, so that the loop is woken once."""
     with suppress(RuntimeError):  # the loop has ended, and with it whoever asked
         told[0][0].get_loop().call_soon_threadsafe(_hear, told)
 

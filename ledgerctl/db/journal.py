@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,8 +30,7 @@ from ledgerctl.tracing import span, spanned
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
 # the locked row only.
 LOCK = """
-    SELECT id, code, type, currency, exponent, status, min_balance::text, max_balance::text,
-           balance, seq, last_posted_at
+    SELECT id, code, type, currency, exponent, status, min_balance, max_balance, balance, seq, last_posted_at
     FROM accounts
     WHERE ledger_id + 0 = %s AND code = ANY(%s)
     ORDER BY id
@@ -286,11 +284,11 @@ def _held(rows: Sequence[TupleRow], clock: Sequence[TupleRow]) -> Held:
     return Held(accounts, standings, now, Writer(int(writer), Epoch(*epoch) if epoch[0] else None))
 
 
-@lru_cache(maxsize=16_384)  # making one takes as long as deciding about it, and so would finding it by two Decimals
+@lru_cache(maxsize=16_384)  # to make two of them takes nearly as long as to decide on a transfer between them
 def _account(row: TupleRow) -> Account:
     account_id, code, type_, currency, exponent, status, min_balance, max_balance = row
-    least = None if min_balance is None else money.minor(Decimal(min_balance), exponent)
-    most = None if max_balance is None else money.minor(Decimal(max_balance), exponent)
+    least = None if min_balance is None else money.minor(min_balance, exponent)
+    most = None if max_balance is None else money.minor(max_balance, exponent)
     return Account(account_id, code, type_, currency, exponent, status, least, most)
 
 

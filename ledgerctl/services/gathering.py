@@ -48,7 +48,7 @@ class _Waiting(NamedTuple):
 
 
 class _Sleeper:
-    """A thread that waits for its answer. A bare lock: to wait by a condition takes as long as to make the request."""
+    """A thread that waits for its answer, by a bare lock: a Future would have a condition of its own to wait by."""
 
     __slots__ = ("answer", "asleep")
 

@@ -407,7 +407,7 @@ def _surely_frozen(case: Case) -> Iterator[str]:
             attempt = case.by_id.get((entry.ledger, entry.transaction))
             if attempt is None or attempt.call.ended is None or attempt.call.invoked <= freeze.ended:
                 continue
-            if attempt.call.how == "unknown":  # whoever hangs up ends nothing: it may be posted later
+            if attempt.call.function == "http" and attempt.call.how == "unknown":  # whoever hangs up ends nothing
                 continue
             if until is None or attempt.call.ended < until:
                 yield f"{attempt} was posted while {place} was surely frozen"

@@ -81,13 +81,14 @@ INSERT_ENTRIES = """
     INSERT INTO transaction_entries (ledger_id, account_id, seq, transaction_id, amount, balance_after)
     SELECT %s, e.* FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[], %s::numeric[], %s::numeric[]) AS e
 """
-# The rows are locked and their standing was read under the lock, so every one is there; a trigger compares each
-# with its last entry.
+# The rows are locked and their standing was read under the lock, so every one is there, and where it is; a trigger
+# compares each with its last entry. Joined by their key, all accounts would be read where there were few at first.
 UPDATE_ACCOUNTS = """
     UPDATE accounts a
     SET balance = u.balance, seq = u.seq, last_posted_at = %s
     FROM unnest(%s::bigint[], %s::numeric[], %s::bigint[]) AS u(id, balance, seq)
-    WHERE a.ledger_id = %s AND a.id = u.id
+    CROSS JOIN LATERAL (SELECT ctid FROM accounts WHERE ledger_id = %s AND id = u.id OFFSET 0) AS locked
+    WHERE a.ctid = locked.ctid
 """
 COPY_TRANSACTIONS = """
     COPY transactions (ledger_id, id, posted_at, import_id, import_row, effective_at, reverses, fingerprint,

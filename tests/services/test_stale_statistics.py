@@ -110,6 +110,21 @@ def test_what_is_read_does_not_grow_with_the_tables(
     assert (read(misled, conn) - before) / posted < READ_A_TRANSFER_MAX
 
 
+def test_what_is_read_does_not_grow_with_the_accounts(books: Books, open_main: Callable[..., Books]) -> None:
+    """A server of the API that began on a ledger's first day, with plans of that day."""
+    accounts.create(books, [new(code(number), floor=None) for number in range(2)])
+    for number in range(10):
+        payments.post_one(books, transfer(code(0), code(1), "1.00", f"first-{number}"))
+    other = open_main()
+    accounts.create(other, [new(f"b:{number}", floor=None) for number in range(3000)])
+
+    before = read(books, other.database.connect())
+    for number in range(20):
+        payments.post_one(books, transfer(f"b:{number}", f"b:{2000 + number}", "1.00", f"later-{number}"))
+
+    assert (read(books, other.database.connect()) - before) / 20 < READ_A_TRANSFER_MAX
+
+
 def read(books: Books, conn: Connection) -> int:
     """Rows and index entries that were read until now."""
     books.database.read(lambda own: own.execute("SELECT pg_stat_force_next_flush()"))

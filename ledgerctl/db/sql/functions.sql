@@ -13,8 +13,8 @@ END $$;
 -- account's previous entry in seq and in balance, and every transaction sums to zero in each currency. An amount is
 -- never zero, so a sum of zero also means at least two legs.
 --
--- The plans are made when a session posts first, often on small tables, and kept: scalar subqueries and the settings
--- hold them to one look by key an entry, whatever has grown since. Sums are taken in the order of the transactions, so
+-- The plans are made when a session posts first, often on small tables, and kept: scalar subqueries, OFFSET 0 and the
+-- settings hold them to one look by key an entry, whatever has grown since. Sums are taken in the order of the transactions, so
 -- that those are looked up in the order of their key.
 CREATE OR REPLACE FUNCTION check_entries() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
@@ -24,7 +24,7 @@ DECLARE
     bad record;
 BEGIN
     -- Most entries of a large statement follow another of it; only the first of each account is compared with the table.
-    SELECT bool_or(a.id IS NULL OR (scale(e.amount) > a.exponent AND scale(trim_scale(e.amount)) > a.exponent)) AS unfit,
+    SELECT bool_or(a.exponent IS NULL OR (scale(e.amount) > a.exponent AND scale(trim_scale(e.amount)) > a.exponent)) AS unfit,
            min(a.currency) <> max(a.currency) AS mixed,
            min(e.account_id) FILTER (WHERE
                CASE WHEN e.previous_seq IS NOT NULL THEN e.seq <> e.previous_seq + 1 OR e.before <> e.previous_balance
@@ -37,7 +37,9 @@ BEGIN
                  lag(seq) OVER account AS previous_seq, lag(balance_after) OVER account AS previous_balance
           FROM new_entries
           WINDOW account AS (PARTITION BY ledger_id, account_id ORDER BY seq)) e
-    LEFT JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id;
+    LEFT JOIN LATERAL (
+        SELECT currency, exponent FROM accounts WHERE ledger_id = e.ledger_id AND id = e.account_id OFFSET 0
+    ) a ON true;
     IF entry.unfit THEN
         RAISE EXCEPTION 'an entry has no such account, or more decimals than its currency'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'entry_fits_account';
@@ -45,7 +47,9 @@ BEGIN
     IF entry.mixed THEN -- only then can a sum of zero hide two currencies
         SELECT e.transaction_id, a.currency, sum(e.amount) AS difference INTO bad
         FROM new_entries e
-        JOIN accounts a ON a.ledger_id = e.ledger_id AND a.id = e.account_id
+        CROSS JOIN LATERAL (
+            SELECT currency FROM accounts WHERE ledger_id = e.ledger_id AND id = e.account_id OFFSET 0
+        ) a
         GROUP BY e.ledger_id, e.transaction_id, a.currency
         HAVING sum(e.amount) <> 0
         LIMIT 1;

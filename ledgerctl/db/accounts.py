@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from ledgerctl.core.model import NewAccount
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 
 OPEN_LEDGER = """
     SELECT v.version_num, l.id, l.created_at,
@@ -78,7 +79,7 @@ def open_ledger(conn: Connection, name: str) -> Opened:
     return Opened(*(conn.execute(OPEN_LEDGER, [name]).fetchone() or (None, None, None, None)))
 
 
-def create_ledger(conn: Connection, name: str, exponents: Mapping[str, int]) -> tuple[int, bool]:
+def create_ledger(conn: Executor, name: str, exponents: Mapping[str, int]) -> tuple[int, bool]:
     """The id of the ledger, and whether it is new; a new one starts with these currencies."""
     created = conn.execute(CREATE_LEDGER, [name]).fetchone()
     if created is None:
@@ -88,12 +89,12 @@ def create_ledger(conn: Connection, name: str, exponents: Mapping[str, int]) -> 
     return created[0], True
 
 
-def add_currency(conn: Connection, ledger: int, code: str, exponent: int) -> bool:
+def add_currency(conn: Executor, ledger: int, code: str, exponent: int) -> bool:
     """False when the ledger has the currency already."""
     return conn.execute(ADD_CURRENCY, [ledger, code, exponent]).fetchone() is not None
 
 
-def exponents(conn: Connection, ledger: int) -> dict[str, int]:
+def exponents(conn: Executor, ledger: int) -> dict[str, int]:
     """The ledger's currencies and how many decimals each has."""
     return dict(conn.execute(EXPONENTS, [ledger]).fetchall())
 
@@ -111,12 +112,13 @@ def attributes(conn: Connection, ledger: int, codes: Sequence[str]) -> dict[str,
     return {row.code: row for row in rows}
 
 
-def lock_one(conn: Connection, ledger: int, code: str) -> LockedAccount | None:
+def lock_one(conn: Executor, ledger: int, code: str) -> LockedAccount | None:
     """The account under the same lock that posting takes: a transfer in flight ends before it, or sees the change."""
-    return conn.cursor(row_factory=class_row(LockedAccount)).execute(LOCK_ONE, [ledger, code]).fetchone()
+    row = conn.execute(LOCK_ONE, [ledger, code]).fetchone()
+    return None if row is None else LockedAccount(*row)
 
 
-def set_status(conn: Connection, ledger: int, account_id: int, status: str) -> None:
+def set_status(conn: Executor, ledger: int, account_id: int, status: str) -> None:
     conn.execute(SET_STATUS, [status, ledger, account_id])
 
 

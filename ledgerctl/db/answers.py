@@ -5,13 +5,15 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+
+from ledgerctl.db.pipeline import Executor, Pipeline
 
 LATER_S = 2.0
 """So much longer than the server allows a statement we wait for its answer, and then for that of a cancel."""
@@ -31,6 +33,7 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
     """
 
     limit_s: float | None = None
+    _pipelined: Pipeline | None = None
     slow: Slow | None = None
     """Who is told of slow answers, among those that have a limit."""
 
@@ -48,6 +51,17 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
             self.close()
             return True
         return False
+
+    def together(self) -> AbstractContextManager[Executor]:
+        """Within it, statements that are given to what it returns travel together."""
+        if self._pipelined is None:
+            self._pipelined = Pipeline(self, prepare=self.prepare_threshold is not None)
+        return self._pipelined
+
+    def rollback(self) -> None:
+        """As psycopg's, after which the server still knows what was prepared."""
+        with self.together() as pipeline:
+            pipeline.execute("ROLLBACK")
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         return super().wait(gen if self.limit_s is None else self._watched(gen, self.limit_s), *args, **kwargs)

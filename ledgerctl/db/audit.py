@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ledgerctl import tracing
-from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 
 INSERT = """
     INSERT INTO audit_logs (ledger_id, actor, request_id, trace_id, action, subject, outcome, detail)
@@ -46,8 +46,8 @@ def activity(transactions: int, entries: int, volume: Mapping[str, str]) -> dict
     return {"transactions": transactions, "entries": entries, "volume": volume}
 
 
-def log(conn: Connection, ledger: int, actor: str, request_id: str, lines: Sequence[Line]) -> None:
-    """Write the lines without waiting for an answer in pipeline mode."""
+def log(conn: Executor, ledger: int, actor: str, request_id: str, lines: Sequence[Line]) -> None:
+    """Write the lines and wait for no answer of a pipeline."""
     if not lines:
         return
     us = By(actor, request_id, tracing.trace_id())  # asked for here, so that no caller can forget it
@@ -67,12 +67,12 @@ def log(conn: Connection, ledger: int, actor: str, request_id: str, lines: Seque
     )
 
 
-def exclude(conn: Connection, ledger: int, subject: str) -> None:
+def exclude(conn: Executor, ledger: int, subject: str) -> None:
     """Keep others who do the same away from the subject until the transaction ends."""
     conn.execute(EXCLUDE, [subject, ledger])
 
 
-def detail(conn: Connection, ledger: int, action: str, subject: str) -> dict[str, Any] | None:
+def detail(conn: Executor, ledger: int, action: str, subject: str) -> dict[str, Any] | None:
     """Of the first line of that action on the subject, if there is one."""
     row = conn.execute(DETAIL, [ledger, action, subject]).fetchone()
     return None if row is None else row[0]

@@ -33,6 +33,7 @@ from ledgerctl.db.answers import LATER_S, WatchedConnection
 from ledgerctl.db.arrays import ArrayDumper
 from ledgerctl.db.locks import Holder, Wait
 from ledgerctl.db.outcomes import Spent, may_retry, refused_by_server, translated, words
+from ledgerctl.db.pipeline import Executor, Rows
 from ledgerctl.tracing import span
 
 Connection = psycopg.Connection[TupleRow]
@@ -135,7 +136,7 @@ class Database:
             self._open.close()
             self._open = None
 
-    def transact(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def transact(self, work: Callable[Concatenate[Executor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in one transaction, committed when it returns. Statements travel together where they can."""
         return _retry(self, lambda: self._once(work, args, kwargs), self.settings.deadline_s)
 
@@ -231,7 +232,7 @@ class Database:
         )
         conn.adapters.register_dumper(list, ArrayDumper)
         if not self.settings.prepare:
-            conn.prepare_threshold = None
+            conn.prepare_threshold = None  # of a pipeline, too
         return conn
 
     def _once(
@@ -257,12 +258,12 @@ class Database:
         conn.add_notice_handler(heard)
         try:
             if limits is None:
-                with ExitStack() as answered, conn.pipeline():
-                    _begin(conn, self.limits)
-                    result = work(conn, *args, **kwargs)
+                with ExitStack() as answered, conn.together() as pipeline:
+                    _begin(pipeline, self.limits)
+                    result = work(pipeline, *args, **kwargs)
                     sent = self.in_doubt = True
                     answered.enter_context(span("commit"))  # until the pipeline is through
-                    commit = conn.execute("COMMIT")
+                    commit: Rows = pipeline.execute("COMMIT")
             else:
                 _begin(conn, limits, begin)
                 result = work(conn, *args, **kwargs)
@@ -338,7 +339,7 @@ def _answer_s(limits: Limits) -> float | None:
     return limits.statement_ms / 1000 + LATER_S if limits.statement_ms else None
 
 
-def _begin(conn: Connection, limits: Limits, begin: LiteralString = BEGIN) -> None:
+def _begin(conn: Executor, limits: Limits, begin: LiteralString = BEGIN) -> None:
     conn.execute(begin)
     conn.execute(SETTINGS, [str(limits.lock_ms), str(limits.statement_ms), str(limits.idle_ms)])
 

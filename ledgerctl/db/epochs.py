@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 
 STATES = ("off", "arming", "waiting", "on", "closing")
 """Only `on` may be read by; who posts minds all of them but `off`."""
@@ -104,9 +105,10 @@ class Read(NamedTuple):
     """Whether the transaction that was asked about was over in that snapshot."""
 
 
-def live(conn: Connection, ledger: int, purpose: Purpose) -> Epoch | None:
+def live(conn: Executor, ledger: int, purpose: Purpose) -> Epoch | None:
     """The epoch as it is in force, or None when there has been none."""
-    return conn.cursor(row_factory=class_row(Epoch)).execute(LIVE, [ledger, purpose]).fetchone()
+    row = conn.execute(LIVE, [ledger, purpose]).fetchone()
+    return None if row is None else Epoch(*row)
 
 
 def balance(conn: Connection, ledger: int, code: str, writer: int | None) -> Read | None:
@@ -115,33 +117,33 @@ def balance(conn: Connection, ledger: int, code: str, writer: int | None) -> Rea
     return conn.cursor(row_factory=class_row(Read)).execute(BALANCE, asked).fetchone()
 
 
-def arm(conn: Connection, ledger: int, instance: str, rest_s: float) -> UUID | None:
+def arm(conn: Executor, ledger: int, instance: str, rest_s: float) -> UUID | None:
     """Announce a new epoch of balances to all who post; None unless there has been none for so long."""
     row = conn.execute(ARM, [ledger, instance, rest_s]).fetchone()
     return None if row is None else row[0]
 
 
-def wait(conn: Connection, ledger: int, epoch: UUID) -> None:
+def wait(conn: Executor, ledger: int, epoch: UUID) -> None:
     """Let the number of this transaction tell who posts without knowing of the epoch. In one after `arm`'s."""
     conn.execute(WAIT, [ledger, epoch])
 
 
-def open_(conn: Connection, ledger: int, epoch: UUID) -> None:
+def open_(conn: Executor, ledger: int, epoch: UUID) -> None:
     """Let the epoch be read by, if nobody is left who posts without knowing of it."""
     conn.execute(OPEN, [ledger, epoch])
 
 
-def close(conn: Connection, ledger: int, epoch: UUID, reason: str) -> None:
+def close(conn: Executor, ledger: int, epoch: UUID, reason: str) -> None:
     """Permit nobody any longer to read by the epoch. Who was permitted may do so for a second."""
     conn.execute(CLOSE, [reason, ledger, epoch])
 
 
-def end(conn: Connection, ledger: int, epoch: UUID) -> None:
+def end(conn: Executor, ledger: int, epoch: UUID) -> None:
     """Say that nobody reads by a closed epoch any more: those who post need not wait for it."""
     conn.execute(END, {"ledger": ledger, "id": epoch})
 
 
-def outcomes(conn: Connection, ledger: int) -> Epoch | None:
+def outcomes(conn: Executor, ledger: int) -> Epoch | None:
     """The epoch of finished outcomes, begun anew where the last is of another past."""
     conn.execute(RENEW, {"ledger": ledger})
     return live(conn, ledger, "outcomes")

@@ -10,6 +10,7 @@ from uuid import UUID
 from ledgerctl.core.model import Request
 from ledgerctl.core.rows import origin_prefix
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 
 BEGIN = """
     INSERT INTO imports (ledger_id, file, sha256, status, actor) VALUES (%s, %s, %s, %s, %s) RETURNING id
@@ -111,7 +112,7 @@ class Twins(NamedTuple):
     rows: int
 
 
-def begin(conn: Connection, ledger: int, file: str, sha256: bytes, actor: str, status: str) -> int:
+def begin(conn: Executor, ledger: int, file: str, sha256: bytes, actor: str, status: str) -> int:
     """The id of a new receipt, for the rows to refer to."""
     [[import_id]] = conn.execute(BEGIN, [ledger, file, sha256, status, actor]).fetchall()
     return int(import_id)
@@ -129,7 +130,7 @@ def decided(conn: Connection, ledger: int, sha256: bytes) -> tuple[int, int]:
 
 
 def record(
-    conn: Connection,
+    conn: Executor,
     ledger: int,
     import_id: int,
     status: str,

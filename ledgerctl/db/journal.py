@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import TupleRow
 
 from ledgerctl.core import money
 from ledgerctl.core.decision import Facts
@@ -25,6 +25,7 @@ from ledgerctl.core.model import Account, Known, Leg, Original, Posted, Request,
 from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection
 from ledgerctl.db.epochs import Epoch, Writer
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.tracing import span, spanned
 
 # No filter on what can change: a frozen account must be seen, not dropped. Nothing is joined: a row lock refreshes
@@ -115,47 +116,44 @@ class Gathered(NamedTuple):
     writer: Writer
 
 
-def gather(conn: Connection, ledger: int, requests: Sequence[Request]) -> Gathered:
-    """All that the decision needs, in one flush when the connection is in pipeline mode."""
+def gather(conn: Executor, ledger: int, requests: Sequence[Request]) -> Gathered:
+    """All that the decision needs. Of a pipeline, all of it is asked for before the first answer is waited for."""
     codes = sorted({leg.account for request in requests for leg in request.legs})
     reverses = list({request.reverses for request in requests if request.reverses is not None})
 
     locked = conn.execute(LOCK, [ledger, codes])
     clock = conn.execute(CLOCK, [ledger])
-    used = conn.cursor(row_factory=class_row(Known)).execute(
-        KEYS, [ledger, _joined([request.key for request in requests])]
-    )
+    used = conn.execute(KEYS, [ledger, _joined([request.key for request in requests])])
     originals = conn.execute(ORIGINALS, {"ledger": ledger, "ids": reverses}) if reverses else None
 
     with span("lock wait"):
         answer = locked.fetchall()
     held = _held(answer, clock.fetchall())
-    known = {row.key: row for row in used}
+    known = _known(used.fetchall())
     wanted = _originals(originals.fetchall()) if originals else {}
     return Gathered(Facts(held.accounts, held.standings, known, wanted, held.now), held.writer)
 
 
-def lock(conn: Connection, ledger: int, codes: Iterable[str]) -> Held:
+def lock(conn: Executor, ledger: int, codes: Iterable[str]) -> Held:
     """Lock every account that a file names, once, before its first row."""
     with span("lock wait"):
         locked = conn.execute(LOCK, [ledger, list(codes)]).fetchall()
     return _held(locked, conn.execute(CLOCK, [ledger]).fetchall())
 
 
-def known(conn: Connection, ledger: int, keys: Sequence[str]) -> dict[str, Known]:
+def known(conn: Executor, ledger: int, keys: Sequence[str]) -> dict[str, Known]:
     """Which of the keys are used. Asked under the account locks."""
-    rows = conn.cursor(row_factory=class_row(Known)).execute(KEYS, [ledger, _joined(keys)])
-    return {row.key: row for row in rows}
+    return _known(conn.execute(KEYS, [ledger, _joined(keys)]).fetchall())
 
 
-def originals(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Original]:
+def originals(conn: Executor, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Original]:
     """Transactions to be reversed. Their legs never change; whether they are reversed is sure only under the locks."""
     return _originals(conn.execute(ORIGINALS, {"ledger": ledger, "ids": list(ids)}).fetchall())
 
 
 @spanned("write")
-def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Stands]) -> None:
-    """Insert a handful of transactions and move their accounts, without waiting for an answer in pipeline mode."""
+def write(conn: Executor, ledger: int, posted: Sequence[Posted], standings: Mapping[str, Stands]) -> None:
+    """Insert a handful of transactions and move their accounts, and wait for no answer of a pipeline."""
     if not posted:
         return
     ids, keys, prints, kinds, _, descriptions, references, effective_at, metadata, *rest = _columns(
@@ -163,21 +161,20 @@ def write(conn: Connection, ledger: int, posted: Sequence[Posted], standings: Ma
     )
     texts = [None if pairs is None else json.dumps(pairs) for pairs in metadata]
     columns = [ids, keys, prints, kinds, descriptions, references, effective_at, texts, *rest]
+    conn.execute(INSERT_TRANSACTIONS, [ledger, posted[0].posted_at, *columns])
     entries = [
         (account.id, seq, request.id, f"{amount}e-{account.exponent}", f"{balance}e-{account.exponent}")
         for request, _, moved in posted
         for account, seq, amount, balance in moved
     ]
     entries.sort()  # as the primary key has them, so that its pages are found in a cache
-    accounts = {account.code: account for _, _, moved in posted for account, _, _, _ in moved}
-
-    conn.execute(INSERT_TRANSACTIONS, [ledger, posted[0].posted_at, *columns])
     conn.execute(INSERT_ENTRIES, [ledger, *_columns(entries)])
+    accounts = {account.code: account for _, _, moved in posted for account, _, _, _ in moved}
     move(conn, ledger, accounts, standings, posted[0].posted_at)
 
 
 def move(
-    conn: Connection,
+    conn: Executor,
     ledger: int,
     accounts: Mapping[str, Account],
     standings: Mapping[str, Stands],
@@ -246,7 +243,7 @@ class KeyInUse(Exception):
     """A key that was taken for a new one is used already; nothing of the transaction can be kept."""
 
 
-def require_unused(conn: Connection, ledger: int, keys: Sequence[str]) -> None:
+def require_unused(conn: Executor, ledger: int, keys: Sequence[str]) -> None:
     """KeyInUse when one of them is used."""
     if known(conn, ledger, keys):
         raise KeyInUse
@@ -291,6 +288,10 @@ def _account(row: TupleRow) -> Account:
     least = None if min_balance is None else money.minor(min_balance, exponent)
     most = None if max_balance is None else money.minor(max_balance, exponent)
     return Account(account_id, code, type_, currency, exponent, status, least, most)
+
+
+def _known(rows: Sequence[TupleRow]) -> dict[str, Known]:
+    return {row[0]: Known(*row) for row in rows}
 
 
 def _originals(rows: Sequence[Any]) -> dict[UUID, Original]:

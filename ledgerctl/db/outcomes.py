@@ -35,7 +35,8 @@ def refused_by_server(error: psycopg.Error) -> bool:
 def may_retry(error: psycopg.Error, tries: int, tries_max: int) -> bool:
     if isinstance(error, pg.LockNotAvailable):
         return True
-    passing = isinstance(error, _RETRIED) or _lost_race(error) or not refused_by_server(error)
+    passing = isinstance(error, (*_RETRIED, pg.InvalidSqlStatementName)) or _lost_race(error)
+    passing = passing or not refused_by_server(error)
     return passing and tries < tries_max
 
 

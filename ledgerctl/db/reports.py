@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from ledgerctl import errors
 from ledgerctl.core import money
 from ledgerctl.core.model import Line, Transaction, reading_order
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 
 Row = dict[str, Any]
 
@@ -178,7 +180,7 @@ def whole_history(conn: Connection, ledger: int, account_id: int, bounds: Bounds
         after = rows[-1]["seq"]
 
 
-def transaction(conn: Connection, ledger: int, reference: UUID | str) -> Transaction:
+def transaction(conn: Executor, ledger: int, reference: UUID | str) -> Transaction:
     """A transaction by its id, or by its key when `reference` is text. TransactionNotFound."""
     column = "transaction_id" if isinstance(reference, UUID) else "idempotency_key"
     for found in _transactions(conn, ledger, column, [reference]).values():
@@ -186,25 +188,18 @@ def transaction(conn: Connection, ledger: int, reference: UUID | str) -> Transac
     raise errors.TransactionNotFound(reference=str(reference))
 
 
-def transactions(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Transaction]:
+def transactions(conn: Executor, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Transaction]:
     """Those of the transactions that there are."""
     return _transactions(conn, ledger, "transaction_id", list(ids))
 
 
-def _transactions(conn: Connection, ledger: int, column: str, values: Sequence[Any]) -> dict[UUID, Transaction]:
+def _transactions(conn: Executor, ledger: int, column: str, values: Sequence[Any]) -> dict[UUID, Transaction]:
     query = sql.SQL(TRANSACTIONS).format(column=sql.Identifier(column))
-    rows = conn.cursor(row_factory=dict_row).execute(query, [ledger, values]).fetchall()
-    lines: dict[UUID, list[Line]] = {row["transaction_id"]: [] for row in rows}
-    for line in conn.cursor(row_factory=dict_row).execute(LINES, [ledger, list(lines)]).fetchall():
-        lines[line["transaction_id"]].append(_line(line))
-    return {
-        row["transaction_id"]: Transaction(
-            id=row["transaction_id"],
-            lines=reading_order(lines[row["transaction_id"]]),
-            **{name: value for name, value in row.items() if name != "transaction_id"},
-        )
-        for row in rows
-    }
+    rows = conn.execute(query, [ledger, values]).fetchall()
+    lines: dict[UUID, list[Line]] = {row[0]: [] for row in rows}
+    for transaction_id, *line in conn.execute(LINES, [ledger, list(lines)]).fetchall():
+        lines[transaction_id].append(_line(*line))
+    return {row[0]: Transaction._make((*row, reading_order(lines[row[0]]))) for row in rows}
 
 
 def imports(conn: Connection, ledger: int, import_id: int | None = None, limit: int | None = None) -> list[Row]:
@@ -236,7 +231,5 @@ def near_codes(conn: Connection, ledger: int, code: str) -> list[str]:
     return found
 
 
-def _line(row: Row) -> Line:
-    exponent = row["exponent"]
-    units = {name: money.minor(row[name], exponent) for name in ("amount", "balance")}
-    return Line(row["account"], row["currency"], exponent, row["seq"], units["amount"], units["balance"])
+def _line(account: str, currency: str, exponent: int, seq: int, amount: Decimal, balance: Decimal) -> Line:
+    return Line(account, currency, exponent, seq, money.minor(amount, exponent), money.minor(balance, exponent))

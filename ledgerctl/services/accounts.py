@@ -12,6 +12,7 @@ from ledgerctl.core.model import NewAccount, Status
 from ledgerctl.db import accounts, audit
 from ledgerctl.db.accounts import LockedAccount
 from ledgerctl.db.connection import Connection, Database
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.services.books import Books
 
 T = TypeVar("T")
@@ -115,7 +116,7 @@ def _change_status(books: Books, code: str, status: Status) -> None:
         raise refusal
 
 
-def _set_status(conn: Connection, books: Books, code: str, status: Status) -> errors.LedgerError | None:
+def _set_status(conn: Executor, books: Books, code: str, status: Status) -> errors.LedgerError | None:
     """A refusal is returned, not raised, so that its line in the audit log is committed."""
     account = accounts.lock_one(conn, books.ledger, code)
     if account is not None and account.status == status:
@@ -145,7 +146,7 @@ def _status_refusal(account: LockedAccount | None, code: str, status: Status) ->
 def create_ledger(database: Database, name: str, actor: str, request_id: str) -> bool:
     """Create a ledger with the currencies of ISO 4217; False when it is there already."""
 
-    def work(conn: Connection) -> bool:
+    def work(conn: Executor) -> bool:
         ledger, created = accounts.create_ledger(conn, name, EXPONENTS)
         if created:
             audit.log(conn, ledger, actor, request_id, [audit.Line("ledger create", name, "done")])
@@ -161,7 +162,7 @@ def add_currency(books: Books, code: str, exponent: int) -> None:
     if not 0 <= exponent <= money.EXPONENT_MAX:
         raise errors.BadUsage(detail=f"a currency has 0 to {money.EXPONENT_MAX} decimals, not {exponent}")
 
-    def work(conn: Connection) -> None:
+    def work(conn: Executor) -> None:
         if accounts.add_currency(conn, books.ledger, code, exponent):
             line = audit.Line("currency add", code, "done", {"exponent": exponent})
             audit.log(conn, books.ledger, books.actor, books.request_id, [line])

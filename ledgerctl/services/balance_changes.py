@@ -16,8 +16,8 @@ from ledgerctl import errors
 from ledgerctl.cache import Away
 from ledgerctl.core.model import Account, Balance, Stands
 from ledgerctl.db import epochs
-from ledgerctl.db.connection import Connection
 from ledgerctl.db.epochs import Epoch, Writer
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.services.books import Books
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Change:
 
     def mark(
         self,
-        conn: Connection,
+        conn: Executor,
         writer: Writer,
         accounts: Mapping[str, Account],
         moved: Mapping[str, Stands],

@@ -12,6 +12,7 @@ from ledgerctl.core.repeats import Replays
 from ledgerctl.core.rows import Chunk
 from ledgerctl.db import audit, imports, journal
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.errors import BadFile, FileChanged, LedgerError
 from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.import_job import Ended, Job, Stopped, explained, settled
@@ -65,7 +66,7 @@ def _after(rows: int, error: BadFile | FileChanged) -> LedgerError:
     return FileChanged(**{**error.details, "posted": done, "hint": _CHANGED if rows else ""})
 
 
-def _begin_pieces(conn: Connection, job: Job) -> int:
+def _begin_pieces(conn: Executor, job: Job) -> int:
     books, survey = job.books, job.survey
     import_id = imports.begin(conn, books.ledger, job.file.name, survey.sha256, books.actor, "partial")
     line = audit.Line("import", str(import_id), "started", {"rows": survey.rows, "sha256": survey.sha256.hex()})

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledgerctl.db import audit, imports
-from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.services.import_job import Job
 from ledgerctl.services.tally import Tally
 
 
-def close(conn: Connection, job: Job, import_id: int, tally: Tally, activity: Mapping[str, Any]) -> None:
+def close(conn: Executor, job: Job, import_id: int, tally: Tally, activity: Mapping[str, Any]) -> None:
     """Write the receipt's last word, and the line of the audit log, with what this transaction itself posted."""
     status = _status(job, tally)
     rejects_file = job.rejects.name if tally.rejected else None
@@ -27,7 +27,7 @@ def _status(job: Job, tally: Tally) -> str:
     return "partial" if tally.posted or tally.replayed else "refused"
 
 
-def refuse(conn: Connection, job: Job, tally: Tally, reason: str) -> int:
+def refuse(conn: Executor, job: Job, tally: Tally, reason: str) -> int:
     """After the rollback: a receipt and an audit row that say what was tried."""
     books, survey = job.books, job.survey
     import_id = imports.begin(conn, books.ledger, job.file.name, survey.sha256, books.actor, "refused")
@@ -38,7 +38,7 @@ def refuse(conn: Connection, job: Job, tally: Tally, reason: str) -> int:
     return import_id
 
 
-def _log(conn: Connection, job: Job, import_id: int, outcome: str, tally: Tally, more: Mapping[str, Any]) -> None:
+def _log(conn: Executor, job: Job, import_id: int, outcome: str, tally: Tally, more: Mapping[str, Any]) -> None:
     detail: dict[str, Any] = {
         "rows": job.survey.rows,
         "posted": tally.posted,

@@ -15,6 +15,7 @@ from ledgerctl.core.requesting import reversal
 from ledgerctl.core.volume import Sums, texts
 from ledgerctl.db import audit, imports, journal, reports
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.ids import uuid7s
 from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.books import Books
@@ -153,7 +154,7 @@ def _stuck(row: int, transaction: UUID, refused: Refused) -> Stuck:
     return Stuck(row, transaction, error.code, str(error))
 
 
-def _log(conn: Connection, books: Books, done: Reversal) -> None:
+def _log(conn: Executor, books: Books, done: Reversal) -> None:
     counts = {"reversed": done.reversed, "replayed": done.replayed, "partial": done.partial}
     detail = {**counts, "stuck": len(done.stuck)}
     outcome = "refused" if done.stuck else "posted"

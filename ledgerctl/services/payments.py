@@ -15,7 +15,7 @@ from ledgerctl.core.requesting import reversal
 from ledgerctl.core.volume import volume
 from ledgerctl.db import audit, journal, reports
 from ledgerctl.db.audit import By
-from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.services.balance_changes import Change, changing
 from ledgerctl.services.books import Books
 from ledgerctl.tracing import span
@@ -80,7 +80,7 @@ def post_each(
 def post_all(books: Books, requests: Sequence[Request]) -> list[Receipt]:
     """Every one of the requests, or none: the first refusal is raised, with its `number` in the list from 1."""
 
-    def work(conn: Connection, change: Change) -> list[_Told]:
+    def work(conn: Executor, change: Change) -> list[_Told]:
         told = _told(conn, books, requests, change)
         if any(isinstance(one.outcome, Refused) for one in told):
             raise _Stop(told)
@@ -116,7 +116,7 @@ def settled(books: Books, request: Request) -> Transaction | None:
     IdempotencyConflict when the key was used for something else.
     """
 
-    def ask(conn: Connection, change: Change) -> tuple[Earlier, Transaction] | None:
+    def ask(conn: Executor, change: Change) -> tuple[Earlier, Transaction] | None:
         facts, writer = journal.gather(conn, books.ledger, [request])
         known = facts.known.get(request.key)
         if known is None:
@@ -150,7 +150,7 @@ def reverse(
 
 
 def _post(
-    conn: Connection,
+    conn: Executor,
     books: Books,
     requests: Sequence[Request],
     change: Change | None,
@@ -201,7 +201,7 @@ class _Stop(Exception):
 
 
 def _told(
-    conn: Connection,
+    conn: Executor,
     books: Books,
     requests: Sequence[Request],
     change: Change | None,

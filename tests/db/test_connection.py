@@ -19,6 +19,7 @@ from ledgerctl.core.model import NewAccount
 from ledgerctl.core.requesting import transfer
 from ledgerctl.db import constraints
 from ledgerctl.db.connection import Connection, Database
+from ledgerctl.db.pipeline import Executor
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments
 from ledgerctl.services.books import Books, open_books
@@ -43,16 +44,16 @@ def open_(conninfo: str, conn: Connection) -> Iterator[Open]:
         database.close()
 
 
-def add(conn: Connection, row: int = 1) -> None:
+def add(conn: Executor, row: int = 1) -> None:
     conn.execute("UPDATE tally SET n = n + 1 WHERE id = %s", [row])
 
 
-def tally(conn: Connection) -> list[int]:
+def tally(conn: Executor) -> list[int]:
     return [n for (n,) in conn.execute("SELECT n FROM tally ORDER BY id").fetchall()]
 
 
 def test_what_was_done_is_committed_together(open_: Open, conn: Connection) -> None:
-    def both(conn: Connection) -> str:
+    def both(conn: Executor) -> str:
         add(conn, 1)
         add(conn, 2)
         return "done"
@@ -62,7 +63,7 @@ def test_what_was_done_is_committed_together(open_: Open, conn: Connection) -> N
 
 
 def test_an_exception_undoes_all_and_leaves_the_connection_usable(open_: Open, conn: Connection) -> None:
-    def half(conn: Connection) -> None:
+    def half(conn: Executor) -> None:
         add(conn, 1)
         raise errors.AccountNotFound(account="x")
 
@@ -88,7 +89,7 @@ def test_a_lock_is_waited_for_until_the_deadline_and_then_given_up(open_: Open, 
 def test_a_lock_that_comes_free_in_time_is_no_error(open_: Open, conn: Connection) -> None:
     holding, release = threading.Event(), threading.Event()
 
-    def hold(conn: Connection) -> None:
+    def hold(conn: Executor) -> None:
         add(conn)
         conn.execute("SELECT 1").fetchall()
         holding.set()
@@ -108,7 +109,7 @@ def test_a_deadlock_is_run_again(open_: Open, conn: Connection) -> None:
     meet = threading.Barrier(2, timeout=10)
     met: set[int] = set()
 
-    def cross(conn: Connection, first: int, second: int) -> None:
+    def cross(conn: Executor, first: int, second: int) -> None:
         conn.execute("UPDATE tally SET n = n + 1 WHERE id = %s RETURNING n", [first]).fetchall()
         if first not in met:  # only the first attempts cross; the loser's second has the rows to itself
             met.add(first)
@@ -126,7 +127,7 @@ def test_a_deadlock_is_run_again(open_: Open, conn: Connection) -> None:
 def test_a_connection_lost_before_the_commit_is_run_again(open_: Open, conn: Connection) -> None:
     attempts = []
 
-    def work(own: Connection) -> None:
+    def work(own: Executor) -> None:
         add(own)
         attempts.append(own.execute("SELECT pg_backend_pid()").fetchall()[0][0])
         if len(attempts) == 1:
@@ -163,7 +164,7 @@ def test_a_lost_answer_to_commit_is_settled_by_asking_again(open_: Open, conn: C
     database.application = "first"
     attempts = []
 
-    def once(own: Connection) -> str:
+    def once(own: Executor) -> str:
         """As posting does it: look for the key first."""
         attempts.append(1)
         database.application = "again"
@@ -188,7 +189,7 @@ def test_an_outcome_that_cannot_be_settled_is_said_to_be_unknown(open_: Open, co
 def test_a_commit_that_was_a_rollback_is_noticed(open_: Open, conn: Connection) -> None:
     """COMMIT in a transaction that an error has ended answers ROLLBACK, and the driver raises nothing."""
 
-    def swallow(conn: Connection) -> None:
+    def swallow(conn: Executor) -> None:
         add(conn)
         with pytest.raises(psycopg.errors.DivisionByZero):
             conn.execute("SELECT 1 / 0")
@@ -201,7 +202,7 @@ def test_a_commit_that_was_a_rollback_is_noticed(open_: Open, conn: Connection) 
 
 
 def test_a_rehearsal_runs_everything_and_keeps_nothing(open_: Open, conn: Connection) -> None:
-    def work(conn: Connection) -> list[int]:
+    def work(conn: Executor) -> list[int]:
         add(conn)
         return tally(conn)
 
@@ -253,7 +254,7 @@ def test_what_is_no_conninfo_is_a_wrong_configuration_and_no_secret_is_told() ->
 
 
 def test_a_commit_that_was_a_rollback_is_noticed_in_a_pipeline_too(open_: Open, conn: Connection) -> None:
-    def swallow(conn: Connection) -> None:
+    def swallow(conn: Executor) -> None:
         add(conn)
         with pytest.raises(psycopg.errors.DivisionByZero):
             conn.execute("SELECT 1 / 0").fetchall()
@@ -274,7 +275,7 @@ def test_a_lost_race_for_a_key_is_run_again_and_another_duplicate_is_not(open_: 
     conn.execute(f"CREATE TABLE aside.t (key int CONSTRAINT {constraints.IDEMPOTENCY_KEY} UNIQUE)".encode())
     attempts = []
 
-    def insert(own: Connection, table: str) -> str:
+    def insert(own: Executor, table: str) -> str:
         attempts.append(table)
         taken = own.execute(f"SELECT 1 FROM {table}".encode()).fetchall()
         if taken:

@@ -1,4 +1,4 @@
-"""Ctrl-C at any line of a transaction, ours or the driver's: it is heard, and what it says of the commit is so."""
+"""Ctrl-C at any line of a transaction: it is heard, and what it says of the commit is so."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 
 from ledgerctl import errors
 from ledgerctl.db.connection import Connection
+from ledgerctl.db.pipeline import Executor
 from tests.conftest import database_at
 
-OURS_AND_THE_DRIVERS = ("db/answers.py", "db/connection.py", "psycopg/_pipeline_base.py", "psycopg/_pipeline.py")
+TRACED = ("db/answers.py", "db/connection.py", "db/pipeline.py")
 STEP = 7
 """Of some 300 lines that a transaction runs through."""
 
@@ -26,7 +27,7 @@ class InterruptAt:
 
     def __call__(self, frame: FrameType, event: str, _value: Any) -> InterruptAt | None:
         if event == "call":
-            return self if frame.f_code.co_filename.endswith(OURS_AND_THE_DRIVERS) else None
+            return self if frame.f_code.co_filename.endswith(TRACED) else None
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
         if event == "line" and not line.lstrip().startswith("with "):  # which is traced again when it is left
             self.left -= 1
@@ -36,7 +37,7 @@ class InterruptAt:
         return self
 
 
-def add(conn: Connection) -> None:
+def add(conn: Executor) -> None:
     conn.execute("UPDATE tally SET n = n + 1")
 
 

@@ -26,7 +26,9 @@ from ledgerctl import errors
 from ledgerctl.core.decision import decide
 from ledgerctl.core.model import Posted, Transaction
 from ledgerctl.db import audit, constraints, embedded, journal, migrate, reports
+from ledgerctl.db.answers import WatchedConnection
 from ledgerctl.db.connection import Connection, Database, Limits
+from ledgerctl.db.pipeline import Executor, Pipeline
 from ledgerctl.ids import uuid7
 from ledgerctl.services import accounts, payments, reconciling
 from ledgerctl.services.accounts import create_ledger
@@ -38,14 +40,14 @@ PATIENCE_S = 20
 NOTE = """
     INSERT INTO audit_logs (ledger_id, actor, action, subject, outcome, request_id) VALUES (1, 'a', 'note', %s, '', '')
 """
-Mode = Callable[[Database, Callable[[Connection], Any]], Any]
+Mode = Callable[[Database, Callable[[Executor], Any]], Any]
 
 
-def in_pipeline(database: Database, work: Callable[[Connection], Any]) -> Any:
+def in_pipeline(database: Database, work: Callable[[Executor], Any]) -> Any:
     return database.transact(work)
 
 
-def at_length(database: Database, work: Callable[[Connection], Any]) -> Any:
+def at_length(database: Database, work: Callable[[Executor], Any]) -> Any:
     return database.transact_at_length(Limits(lock_ms=20, statement_ms=1000, idle_ms=1000), work)
 
 
@@ -65,7 +67,7 @@ def lending(books: Books) -> Books:
     return books
 
 
-def note(conn: Connection, subject: str) -> None:
+def note(conn: Executor, subject: str) -> None:
     """Something to be seen afterwards, or not; its answer is not waited for."""
     conn.execute(NOTE.encode(), [subject])
 
@@ -75,7 +77,7 @@ def notes(conn: Connection) -> list[str]:
     return [subject for (subject,) in rows]
 
 
-def raise_in_server(conn: Connection, sqlstate: str, constraint: str = "") -> None:
+def raise_in_server(conn: Executor, sqlstate: str, constraint: str = "") -> None:
     words = f"ERRCODE = '{sqlstate}', CONSTRAINT = '{constraint}'"
     conn.execute(f"DO $$ BEGIN RAISE EXCEPTION 'planted' USING {words}; END $$".encode())
 
@@ -104,7 +106,7 @@ class Attempts:
         self.sqlstate, self.good, self.constraint, self.awaited = sqlstate, good, constraint, awaited
         self.made = 0
 
-    def __call__(self, conn: Connection) -> str:
+    def __call__(self, conn: Executor) -> str:
         self.made += 1
         note(conn, f"attempt {self.made}")
         if self.made < self.good:
@@ -189,7 +191,7 @@ def test_another_error_is_reported_at_once_and_changes_nothing(
 def test_an_error_that_the_work_keeps_to_itself_is_no_success(database: Database, conn: Connection, mode: Mode) -> None:
     """The transaction is lost then, and COMMIT is skipped or answered by ROLLBACK: known to have changed nothing."""
 
-    def swallow(inner: Connection) -> None:
+    def swallow(inner: Executor) -> None:
         note(inner, "never")
         with pytest.raises(psycopg.errors.DivisionByZero):
             inner.execute("SELECT 1/0").fetchall()
@@ -238,7 +240,7 @@ def test_whoever_waits_for_a_key_that_another_is_posting_learns_how_that_ended(
 
     with ThreadPoolExecutor(1) as threads:
 
-        def first(inner: Connection) -> None:
+        def first(inner: Executor) -> None:
             asked = [transfer("vault", "bob", "5", "same")]
             outcomes, standings, _ = decide(asked, journal.gather(inner, lending.ledger, asked).facts)
             journal.write(inner, lending.ledger, [one for one in outcomes if isinstance(one, Posted)], standings)
@@ -276,12 +278,13 @@ def test_a_transfer_that_loses_the_server_before_the_commit_is_posted_once(
     log = audit.log
     lost: list[int] = []
 
-    def then_lose(inner: Connection, *args: Any) -> None:
+    def then_lose(inner: Executor, *args: Any) -> None:
         """The audit line is the last that a posting writes; then comes the COMMIT."""
         log(inner, *args)
         if not lost:
             lost.append(1)
-            end_session(conn, inner.info.backend_pid) if how == "killed" else cut(inner)
+            own = lending.database.connect()
+            end_session(conn, own.info.backend_pid) if how == "killed" else cut(own)
 
     monkeypatch.setattr(audit, "log", then_lose)
 
@@ -339,9 +342,9 @@ def test_what_was_found_posted_is_never_told_as_a_failure(
     lost = lending.database.connect()
     read, reading = reports.transactions, itertools.count(1)
 
-    def read_and_cut(conn: Connection, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Transaction]:
+    def read_and_cut(conn: Executor, ledger: int, ids: Sequence[UUID]) -> dict[UUID, Transaction]:
         if next(reading) == 1:
-            cut(conn)
+            cut(lending.database.connect())
         return read(conn, ledger, ids)
 
     def cut_and_let_go() -> None:
@@ -442,7 +445,7 @@ def posted_once(books: Books, conn: Connection, receipt: payments.Receipt) -> No
 
 @MODES
 def test_an_interrupt_before_the_commit_changes_nothing(database: Database, conn: Connection, mode: Mode) -> None:
-    def work(inner: Connection) -> None:
+    def work(inner: Executor) -> None:
         note(inner, "never")
         raise KeyboardInterrupt
 
@@ -457,17 +460,17 @@ def test_an_interrupt_before_the_commit_changes_nothing(database: Database, conn
 def test_an_interrupt_during_the_commit_leaves_the_outcome_unknown(
     database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch, mode: Mode
 ) -> None:
-    opened = database.connect()
-    execute = opened.execute
+    session = Pipeline if mode is in_pipeline else WatchedConnection
+    execute = session.execute
 
-    def interrupted(query: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = execute(query, *args, **kwargs)
+    def interrupted(self: Any, query: Any, *args: Any) -> Any:
+        answer = execute(self, query, *args)
         if query == "COMMIT":
-            execute("SELECT 1").fetchall()  # in a pipeline the COMMIT travels with it
+            execute(self, "SELECT 1").fetchall()  # it has been run then
             raise KeyboardInterrupt
         return answer
 
-    monkeypatch.setattr(opened, "execute", interrupted)
+    monkeypatch.setattr(session, "execute", interrupted)
     with pytest.raises(errors.OutcomeUnknown):
         mode(database, lambda inner: note(inner, "there"))
 
@@ -619,7 +622,7 @@ def test_a_change_runs_under_the_limits_of_the_settings_and_the_session_keeps_it
     presumed = make_conninfo(conninfo, options="-c lock_timeout=7ms -c default_transaction_isolation=serializable")
     names = ("transaction_isolation", "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
-    def ask(conn: Connection) -> list[str]:
+    def ask(conn: Executor) -> list[str]:
         return [conn.execute("SELECT current_setting(%s)", [name]).fetchall()[0][0] for name in names]
 
     with closing(
@@ -632,7 +635,7 @@ def test_a_change_runs_under_the_limits_of_the_settings_and_the_session_keeps_it
 
 
 def test_a_statement_that_takes_too_long_is_busy(conninfo: str, conn: Connection) -> None:
-    def slow(inner: Connection) -> None:
+    def slow(inner: Executor) -> None:
         note(inner, "never")
         inner.execute("SELECT pg_sleep(5)").fetchall()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from queue import Empty, Queue
@@ -27,6 +27,7 @@ from psycopg.sql import Composable
 from ledgerctl.db import connection
 from ledgerctl.db.answers import WatchedConnection
 from ledgerctl.db.connection import Connection, Database
+from ledgerctl.db.pipeline import Executor
 
 # -- statements, and which of them may change places ------------------------------------------------------------------
 
@@ -189,13 +190,8 @@ class _Stepped(WatchedConnection):
         super().__init__(*args, **kwargs)
         self.cursor_factory = _Cursor
 
-    @contextmanager
-    def pipeline(self) -> Iterator[psycopg.Pipeline]:
-        yield psycopg.Pipeline(self)  # never entered
-
-    def rollback(self) -> None:
-        _stop(self, "ROLLBACK")
-        super().rollback()
+    def together(self) -> nullcontext[Executor]:
+        return nullcontext(self)
 
 
 def _stop(conn: psycopg.Connection[Any], query: Query) -> None:

@@ -17,7 +17,6 @@ from threading import Lock, get_ident
 from typing import Any
 
 from psycopg.errors import DeadlockDetected
-from psycopg.pq import PipelineStatus
 
 VARIABLE = "LEDGERCTL_FAILPOINT"
 PLACE = "LEDGERCTL_FAULTS_PLACE"
@@ -150,6 +149,7 @@ def watch(slot: Slot | None) -> None:
     from ledgerctl import pending
     from ledgerctl.db import audit, connection, journal
     from ledgerctl.db.answers import WatchedConnection
+    from ledgerctl.db.pipeline import Pipeline
     from ledgerctl.services import payments
 
     reach = _reach(slot)
@@ -162,18 +162,21 @@ def watch(slot: Slot | None) -> None:
     _around(pending, "_write", reach, "keeping", "kept")
     _around(pending, "forget", reach, "forgetting", "")
 
-    execute = WatchedConnection.execute
+    execute, hand_over = WatchedConnection.execute, Pipeline.execute
 
     def watched_execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if query == "COMMIT":
+            reach("committing")
+            reach("flying")  # it comes back with the answer
+        return execute(self, query, *args, **kwargs)
+
+    def watched_hand_over(self: Any, query: Any, params: Any = None) -> Any:
         if query != "COMMIT":
-            return execute(self, query, *args, **kwargs)
+            return hand_over(self, query, params)
         reach("committing")
-        if self.pgconn.pipeline_status == PipelineStatus.OFF:  # it comes back with the answer
-            reach("flying")
-            return execute(self, query, *args, **kwargs)
-        queued = execute(self, query, *args, **kwargs)
+        answer = hand_over(self, query)
         reach("flying")
-        return queued
+        return answer
 
     once = connection.Database._once
     counting = Lock()
@@ -192,6 +195,7 @@ def watch(slot: Slot | None) -> None:
         return answer
 
     WatchedConnection.execute = watched_execute  # type: ignore[method-assign]
+    Pipeline.execute = watched_hand_over  # type: ignore[method-assign]
     connection.Database._once = watched_once  # type: ignore[method-assign]
 
 

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeV
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 from ledgerctl import errors, logs
@@ -310,6 +310,8 @@ class Database:
 
     def _settle(self, conn: Connection) -> None:
         """Leave no open transaction behind, whatever ended the attempt."""
+        if conn.pgconn.pipeline_status != PipelineStatus.OFF:  # an interrupt came before it could be left
+            conn.close()
         if conn.closed or conn.info.transaction_status == TransactionStatus.IDLE:
             return
         try:

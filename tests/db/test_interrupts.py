@@ -61,7 +61,8 @@ def test_an_interrupt_is_heard_wherever_it_comes(first: int, conninfo: str, conn
             pass
         finally:
             sys.settrace(None)
-            database.close()
+        assert database.read(tally) == tally(conn), f"the connection is not what it was, line {number}"
+        database.close()
         number += STEP
 
 

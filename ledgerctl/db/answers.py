@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
-from ledgerctl.db.pipeline import Executor, Pipeline
+from ledgerctl.db.pipeline import Executor, Pipeline, Statement
 
 LATER_S = 2.0
 """So much longer than the server allows a statement we wait for its answer, and then for that of a cancel."""
@@ -33,9 +33,12 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
     """
 
     limit_s: float | None = None
-    _pipelined: Pipeline | None = None
     slow: Slow | None = None
     """Who is told of slow answers, among those that have a limit."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._statements: dict[Statement, bytes] = {}
 
     @property
     def hung_up(self) -> bool:
@@ -54,14 +57,18 @@ class WatchedConnection(psycopg.Connection[TupleRow]):
 
     def together(self) -> AbstractContextManager[Executor]:
         """Within it, statements that are given to what it returns travel together."""
-        if self._pipelined is None:
-            self._pipelined = Pipeline(self, prepare=self.prepare_threshold is not None)
-        return self._pipelined
+        return Pipeline(self, None if self.prepare_threshold is None else self._statements)
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        if self.pgconn.pipeline_status != PipelineStatus.OFF:
+            raise psycopg.ProgrammingError("a cursor within a pipeline would be given its answers")
+        return super().cursor(*args, **kwargs)
 
     def rollback(self) -> None:
         """As psycopg's, after which the server still knows what was prepared."""
-        with self.together() as pipeline:
-            pipeline.execute("ROLLBACK")
+        if self.info.transaction_status != TransactionStatus.IDLE:
+            with self.together() as pipeline:
+                pipeline.execute("ROLLBACK")
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         return super().wait(gen if self.limit_s is None else self._watched(gen, self.limit_s), *args, **kwargs)

@@ -275,8 +275,6 @@ class Database:
             self.in_doubt = False
             raise errors.DatabaseRefused(detail="a statement failed and COMMIT was skipped") from error
         except psycopg.Error as error:
-            if stop := _interrupt(error):
-                raise stop from None
             raise _Failed(error, unknown=sent and not refused_by_server(error)) from error
         finally:
             conn.remove_notice_handler(heard)
@@ -327,13 +325,6 @@ class _Failed(Exception):
         self.error = error
         self.unknown = unknown
         self.code = type(error).__name__
-
-
-def _interrupt(error: BaseException | None) -> BaseException | None:
-    """The interrupt behind an error: one that ends a pipeline is hidden by the driver's error about its results."""
-    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
-        error = error.__context__
-    return error
 
 
 def _answer_s(limits: Limits) -> float | None:

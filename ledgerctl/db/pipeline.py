@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import count
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -19,12 +19,14 @@ from psycopg.abc import Params, PQGen, QueryNoTemplate
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import InvalidSqlStatementName, PipelineAborted, error_from_result
 from psycopg.generators import fetch_many, send
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ExecStatus, PipelineStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 from psycopg.sql import Composable
 
 _PLACEHOLDER = re.compile(rb"%(?:%|s|\((\w+)\)s)")
+PREPARED_MAX = 200
+"""More are not prepared: there are not so many statements, only texts and types that somebody puts together."""
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
 
 
@@ -43,10 +45,16 @@ class Executor(Protocol):
     def execute(self, query: QueryNoTemplate, params: Params | None = None) -> Rows: ...
 
 
-class _Statement(NamedTuple):
+class Statement(NamedTuple):
+    """What the server is to run, and of which types its parameters are."""
+
     text: bytes
     types: tuple[int, ...]
-    """Of its parameters."""
+
+    @property
+    def name(self) -> bytes:
+        """What it is called when it is prepared: no two have the same, in whichever session a pooler puts us."""
+        return b"ledgerctl_" + sha256(repr(self).encode()).hexdigest()[:32].encode()
 
 
 class Answer:
@@ -81,20 +89,24 @@ class Answer:
 
 
 class Pipeline:
-    """Of one connection, entered for a transaction at a time. Where one statement failed, the others are not run."""
+    """Of one connection, for one transaction. Where one statement failed, those that follow are not run.
 
-    def __init__(self, conn: psycopg.Connection[TupleRow], *, prepare: bool) -> None:
-        self._conn, self._prepare = conn, prepare
+    Nothing else may be asked of the connection meanwhile. After an interrupt, the connection is closed.
+    """
+
+    def __init__(self, conn: psycopg.Connection[TupleRow], names: dict[Statement, bytes] | None) -> None:
+        """`names` are those that this session has prepared statements by; None if nothing shall be prepared."""
+        self._conn, self._names = conn, names
         self._pgconn = conn.pgconn
         self._transformer = Transformer(conn)
-        self._names: dict[_Statement, bytes] = {}
-        """What prepared statements are called on the server."""
-        self._numbers = count()
-        self._sent: deque[Answer | _Statement] = deque()
+        self._sent: deque[Answer | Statement] = deque()
         """What is still to be answered: statements, and those that were prepared."""
 
     def __enter__(self) -> Self:
-        self._sent.clear()
+        if self._pgconn.pipeline_status != PipelineStatus.OFF:
+            raise psycopg.ProgrammingError("a pipeline within a pipeline")
+        if self._conn.closed:
+            raise psycopg.OperationalError("the connection is lost")
         self._pgconn.enter_pipeline_mode()
         return self
 
@@ -102,27 +114,31 @@ class Pipeline:
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Read what is still to be told: psycopg.Error of what failed first, unless something else ends the block."""
+        stop = error
         try:
-            if self._pgconn.status == ConnStatus.OK:
-                self._pgconn.pipeline_sync()
-                self._conn.wait(self._read())
+            self._sync()
+            self._conn.wait(self._read())
         except psycopg.Error:
             if error is None:
                 raise
+        except BaseException as interrupt:
+            stop = interrupt
+            raise
         finally:
-            if error is not None and not isinstance(error, Exception):
-                self._names.clear()  # an interrupt may have come before what it names was sent
             self._leave()
+            if stop is not None and not isinstance(stop, Exception):
+                self._conn.close()  # it may have come between a statement and our note of it
 
     def execute(self, query: QueryNoTemplate, params: Params | None = None) -> Answer:
-        """Hand the statement over, without waiting for anything."""
+        """Hand the statement over, without waiting for anything. What has parameters is prepared."""
         text, given = _numbered(query.as_bytes(self._conn) if isinstance(query, Composable) else query, params)
         values = self._transformer.dump_sequence(given, [PyFormat.AUTO] * len(given))
         types, formats = self._transformer.types or (), self._transformer.formats
-        if self._prepare:
-            self._pgconn.send_query_prepared(self._name(_Statement(text, types)), values, formats)
-        else:
+        name = self._prepared(Statement(text, types)) if params is not None else None
+        if name is None:
             self._pgconn.send_query_params(text, values, types, formats)
+        else:
+            self._pgconn.send_query_prepared(name, values, formats)
         answer = Answer(self)
         self._sent.append(answer)
         self._pgconn.flush()
@@ -141,63 +157,87 @@ class Pipeline:
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, tuple)
 
-    def _name(self, statement: _Statement) -> bytes:
-        """Of the statement on the server, which prepares it when it is there for the first time."""
+    def _prepared(self, statement: Statement) -> bytes | None:
+        """Its name on the server, which prepares it when it is there for the first time. None if it is not prepared."""
+        if self._names is None:
+            return None
         name = self._names.get(statement)
-        if name is None:
-            name = self._names[statement] = b"ledgerctl_%d" % next(self._numbers)
+        if name is None and len(self._names) < PREPARED_MAX:
+            name = statement.name
             self._pgconn.send_prepare(name, statement.text, statement.types)
+            self._names[statement] = name
             self._sent.append(statement)
         return name
 
+    def _sync(self) -> None:
+        try:
+            self._pgconn.pipeline_sync()
+        except psycopg.OperationalError:  # its words are of something else
+            raise self._lost() from None
+
     def _read(self, answers: int | None = None) -> PQGen[None]:
         """So many answers, or all to the end of the pipeline. What failed first is raised when they have come."""
-        yield from send(self._pgconn)
         failed: PGresult | None = None
-        while answers is None or answers > 0:
-            [result, *_] = yield from fetch_many(self._pgconn)
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                break
-            if answers is not None:
-                answers -= 1
-            sent = self._sent.popleft() if self._sent else None
-            if result.status in _FAILED:
-                failed = failed or result
-                if isinstance(sent, _Statement):
-                    self._names.pop(sent, None)
-            elif isinstance(sent, Answer):
-                sent.result = result
-        if failed is None:
-            return
-        error = _error(failed)
-        if isinstance(error, InvalidSqlStatementName):  # somebody has had the server forget them all
-            self._names.clear()
-        raise error
+        try:
+            yield from send(self._pgconn)
+            while answers is None or answers > 0:
+                results = yield from fetch_many(self._pgconn)
+                if not results:
+                    raise self._lost()
+                if results[0].status == ExecStatus.PIPELINE_SYNC:
+                    break
+                if answers is not None:
+                    answers -= 1
+                if not self._takes(results[0]):
+                    failed = failed or results[0]
+        except psycopg.OperationalError:
+            if failed is None:
+                raise
+        if failed is not None:
+            raise self._error(failed)
+
+    def _takes(self, result: PGresult) -> bool:
+        """Give it to the statement that it answers. False if it is a failure."""
+        sent = self._sent.popleft() if self._sent else None
+        if result.status in _FAILED:
+            if isinstance(sent, Statement) and self._names is not None:
+                self._names.pop(sent, None)
+            return False
+        if isinstance(sent, Answer):
+            sent.result = result
+        return True
 
     def _leave(self) -> None:
-        self._sent.clear()
         try:
             self._pgconn.exit_pipeline_mode()
         except psycopg.OperationalError:  # something is left in it that nobody will read
             self._conn.close()
 
+    def _lost(self) -> psycopg.OperationalError:
+        return psycopg.OperationalError(self._pgconn.get_error_message().strip() or "the connection is lost")
 
-def _error(failed: PGresult) -> psycopg.Error:
-    if failed.status == ExecStatus.PIPELINE_ABORTED:
-        return PipelineAborted("something before it failed")
-    return error_from_result(failed, encoding="utf-8")
+    def _error(self, failed: PGresult) -> psycopg.Error:
+        if failed.status == ExecStatus.PIPELINE_ABORTED:
+            return PipelineAborted("something before it failed")
+        error = error_from_result(failed, encoding="utf-8")
+        if isinstance(error, InvalidSqlStatementName) and self._names is not None:
+            self._names.clear()  # somebody has had the server forget them all
+        return error
 
 
 def _numbered(query: str | bytes, params: Params | None) -> tuple[bytes, Sequence[Any]]:
     """The query with its parameters as the server counts them. Without any, a % in it is nothing but that."""
     if params is None:
         return query.encode() if isinstance(query, str) else query, ()
-    text, names = _read(query)
-    return text, [params[name] for name in names] if isinstance(params, Mapping) else params
+    text, names = _parsed(query)
+    given = [params[name] for name in names] if isinstance(params, Mapping) else params
+    if len(given) != len(names):
+        raise psycopg.ProgrammingError(f"{len(names)} parameters are wanted, and {len(given)} given")
+    return text, given
 
 
 @lru_cache
-def _read(query: str | bytes) -> tuple[bytes, Sequence[str]]:
+def _parsed(query: str | bytes) -> tuple[bytes, Sequence[str]]:
     """The query with $1 where it says %s, and with the same number wherever it has the same name; and its names."""
     numbers: dict[str, int] = {}
 

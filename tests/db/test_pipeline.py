@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
+from socket import AF_UNIX, SHUT_RDWR, socket
+from threading import Event, Thread
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +21,10 @@ from psycopg.pq import TransactionStatus
 
 from ledgerctl.db.answers import WatchedConnection
 from ledgerctl.db.connection import Connection, Database
-from ledgerctl.db.pipeline import Executor
+from ledgerctl.db.pipeline import PREPARED_MAX, Executor
 from tests.conftest import database_at
 
-PREPARED = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'ledgerctl%' ORDER BY name"
+PREPARED = "SELECT statement FROM pg_prepared_statements WHERE name LIKE 'ledgerctl%' ORDER BY prepare_time"
 VALUES = [
     None,
     True,
@@ -120,7 +124,7 @@ def test_what_ends_the_block_is_not_hidden_by_what_failed_in_it(own: WatchedConn
     assert own.info.transaction_status == TransactionStatus.IDLE
 
 
-def test_a_statement_is_prepared_once_a_session_whatever_is_rolled_back(own: WatchedConnection) -> None:
+def test_a_statement_with_parameters_is_prepared_once_a_session_whatever_is_rolled_back(own: WatchedConnection) -> None:
     for _ in range(3):
         with own.together() as pipeline:
             pipeline.execute("BEGIN")
@@ -128,7 +132,15 @@ def test_a_statement_is_prepared_once_a_session_whatever_is_rolled_back(own: Wat
             pipeline.execute("SELECT %s::int", [2])
         own.rollback()
 
-    assert own.execute(PREPARED).fetchall() == [("ledgerctl_0",), ("ledgerctl_1",), ("ledgerctl_2",)]
+    assert own.execute(PREPARED).fetchall() == [("SELECT $1::int",)]
+
+
+def test_no_more_is_prepared_than_a_session_can_bear(own: WatchedConnection) -> None:
+    with own.together() as pipeline:
+        answers = [pipeline.execute(f"SELECT {n} + %s::int".encode(), [1]) for n in range(PREPARED_MAX + 5)]
+        assert [answer.fetchall() for answer in answers] == [[(n + 1,)] for n in range(PREPARED_MAX + 5)]
+
+    assert len(own.execute(PREPARED).fetchall()) == PREPARED_MAX
 
 
 def test_nothing_is_prepared_for_a_pooler(conninfo: str) -> None:
@@ -153,6 +165,7 @@ def test_what_the_server_has_forgotten_is_prepared_anew(database: Database) -> N
     assert database.transact(one) == 1
     database.connect().execute("DEALLOCATE ALL")
 
+    assert database.snapshot(one) == 1
     assert database.transact(one) == 1
     assert database.retries == 1
 
@@ -178,6 +191,41 @@ def test_more_than_any_buffer_holds_goes_both_ways(own: WatchedConnection, asked
             assert {answer.fetchall()[0][0] for answer in answers} == {large}
 
 
+def test_a_statement_is_run_before_anybody_asks_for_its_answer(own: WatchedConnection, conn: Connection) -> None:
+    with own.together() as pipeline:
+        pipeline.execute("SELECT pg_advisory_lock(%s)", [71])
+        for _ in range(2000):
+            [[free]] = conn.execute("SELECT pg_try_advisory_lock_shared(71)").fetchall()
+            if not free:
+                break
+            conn.execute("SELECT pg_advisory_unlock_shared(71)")
+            sleep(0.005)
+
+    assert not free
+
+
+def test_nothing_else_may_be_asked_within_a_pipeline(own: WatchedConnection) -> None:
+    with own.together() as pipeline:
+        with pytest.raises(psycopg.ProgrammingError):
+            own.execute("SELECT 2")
+        with pytest.raises(psycopg.ProgrammingError), own.together():
+            pass
+        assert pipeline.execute("SELECT 1").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("params", [[], [1, 2], "ab", {}])
+def test_a_wrong_number_of_parameters_is_refused(own: WatchedConnection, params: Any) -> None:
+    with pytest.raises((psycopg.ProgrammingError, KeyError)), own.together() as pipeline:
+        pipeline.execute("SELECT %(a)s::text" if params == {} else "SELECT %s::text", params)
+
+
+def test_the_last_word_of_a_server_that_ends_the_session_is_told(own: WatchedConnection) -> None:
+    with pytest.raises(pg.AdminShutdown), own.together() as pipeline:
+        pipeline.execute("SELECT pg_terminate_backend(pg_backend_pid())").fetchall()
+
+    assert own.closed
+
+
 def test_a_lost_connection_is_an_error_of_the_driver(own: WatchedConnection, conn: Connection) -> None:
     with pytest.raises(psycopg.OperationalError), own.together() as pipeline:
         pipeline.execute("SELECT 1").fetchall()
@@ -185,16 +233,76 @@ def test_a_lost_connection_is_an_error_of_the_driver(own: WatchedConnection, con
         pipeline.execute("SELECT 2").fetchall()
 
     assert own.closed
+    with pytest.raises(psycopg.OperationalError, match="the connection is lost"):
+        own.rollback()
 
 
-def test_an_interrupt_is_not_hidden_and_names_nothing_that_is_not_there(own: WatchedConnection) -> None:
+def test_after_an_interrupt_the_connection_is_another_one(database: Database) -> None:
+    own = database.connect()
     with pytest.raises(KeyboardInterrupt), own.together() as pipeline:
         pipeline.execute("SELECT 1")
         raise KeyboardInterrupt
 
-    with own.together() as pipeline:
-        assert pipeline.execute("SELECT 1").fetchall() == [(1,)]
-    assert own.execute(PREPARED).fetchall() == [("ledgerctl_0",), ("ledgerctl_1",)]
+    assert database.transact(one) == 1
+    assert database.connect() is not own
+
+
+def test_an_answer_that_is_no_answer_leaves_the_outcome_to_be_found_out(
+    database: Database, conn: Connection, tmp_path: Path
+) -> None:
+    """What libpq cannot read ends the connection, and every answer that was still to come with it."""
+    conn.execute("CREATE TABLE once (n int PRIMARY KEY)")
+    info = database.connect().info
+    attempts: list[int] = []
+
+    def work(executor: Executor) -> int:
+        executor.execute("INSERT INTO once VALUES (%s) ON CONFLICT DO NOTHING", [1])
+        rows = executor.execute("SELECT n FROM once").fetchall()
+        attempts.append(1)
+        if len(attempts) == 1:
+            garble.set()
+        return len(rows)
+
+    with (
+        garbling(f"{info.host}/.s.PGSQL.{info.port}", tmp_path / ".s.PGSQL.5432") as garble,
+        closing(database_at(f"host={tmp_path} port=5432 dbname={info.dbname} user={info.user}")) as through,
+    ):
+        assert through.transact(work) == 1
+
+    assert len(attempts) == 2
+    assert conn.execute("SELECT n FROM once").fetchall() == [(1,)]
+
+
+@contextmanager
+def garbling(server: str, path: Path) -> Iterator[Event]:
+    """Lets through what is said, until the event is set: then zeros, once, instead of the server's words."""
+    garble = Event()
+
+    def relay(source: socket, target: socket, *, garbled: bool) -> None:
+        with suppress(OSError):
+            while said := source.recv(65536):
+                if garbled and garble.is_set():
+                    garble.clear()
+                    target.sendall(bytes(20))
+                    break
+                target.sendall(said)
+        with suppress(OSError):
+            target.shutdown(SHUT_RDWR)
+        source.close()
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                near, far = listening.accept()[0], socket(AF_UNIX)
+                far.connect(server)
+                for ends, garbled in (((near, far), False), ((far, near), True)):
+                    Thread(target=relay, args=ends, kwargs={"garbled": garbled}, daemon=True).start()
+
+    with socket(AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        Thread(target=serve, daemon=True).start()
+        yield garble
 
 
 def one(executor: Executor) -> Any:

@@ -286,8 +286,8 @@ class AmountTooLarge(Refusal):
 
 class DuplicateKey(Refusal):
     code = "DUPLICATE_KEY"
-    message = "the key '{key}' stands more than once in the file"
-    hint = "give every row a key of its own"
+    message = "the key '{key}' stands more than once"
+    hint = "give each transfer a key of its own"
 
 
 # -- things that are not there, or there already ---------------------------------------------------------------------

@@ -45,6 +45,7 @@ Currency = Annotated[
     Field(description="Of both accounts; may be left out.", examples=["EUR"], json_schema_extra=_form(money.CURRENCY)),
 ]
 Text = Annotated[StrictStr, Field(max_length=1000)]
+Reference = Annotated[StrictStr, Field(max_length=1000, json_schema_extra={"maxLength": 255})]  # which core says, too
 Limit = Annotated[StrictStr, Field(description="On the normal side; none for no limit.", examples=["0", "none"])]
 FIELDS_MAX = 50
 """In a body or in its metadata: of more, each by itself would be told to be wrong."""
@@ -97,7 +98,7 @@ class Transfer(Body):
     amount: Amount
     currency: Currency | None = None
     description: Text | None = None
-    reference: Text | None = None
+    reference: Reference | None = None
     effective_at: Annotated[StrictStr, Field(examples=["2026-01-31T12:00:00Z"])] | None = None
     metadata: Metadata | None = None
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledgerctl import logs, tracing
@@ -30,6 +30,8 @@ SECURITY = {
     "Strict-Transport-Security": "max-age=31536000",
 }
 """Unless an answer says something else."""
+GONE = 499
+"""The status, in the log and the counts alone, of a caller who hung up before all of the request had come."""
 _DIGITS_MAX = 18
 PASS_S, PASS_MAX = 2, 16 * 2**20
 """For so long, and so many bytes, what is left of a body that is too large is passed over."""
@@ -81,6 +83,8 @@ class Around:
             if status[0]:  # it is half sent
                 raise
             await problems.of_stop(Request(scope))(scope, receive, answered)
+        except ClientDisconnect:  # it has gone before it had sent all of its request: nobody is to be answered
+            status[0] = GONE
         except Exception as error:
             if status[0]:
                 raise

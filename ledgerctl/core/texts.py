@@ -57,4 +57,7 @@ def checked_metadata(pairs: Mapping[str, str]) -> dict[str, str]:
     """Pairs fit to be kept: at most 50, of plain text."""
     if len(pairs) > _METADATA_PAIRS_MAX:
         raise errors.BadText(field="metadata", problem=f"it has more than {_METADATA_PAIRS_MAX} pairs")
-    return {plain_text("metadata", key): plain_text("metadata", value) for key, value in pairs.items()}
+    checked = {plain_text("metadata", key): plain_text("metadata", value) for key, value in pairs.items()}
+    if len(checked) != len(pairs):
+        raise errors.BadText(field="metadata", problem="two of its names are the same in Unicode's normal form C")
+    return checked

@@ -86,6 +86,8 @@ class Database:
     application: str = "ledgerctl"
     told: Callable[[str], None] = lambda _sentence: None
     """Told what the operator should know while he waits, or beside the answer."""
+    patient: bool = True
+    """Whether a lock is waited for again, until the deadline, when a wait for it has timed out."""
     in_doubt: bool = False
     """Whether the last transaction's COMMIT was handed over, and not refused: it may be, or surely is, committed."""
     retries: int = 0
@@ -366,6 +368,8 @@ def _attempts(database: Database, attempt: Callable[[], T], deadline_s: float) -
             unknown = database.in_doubt = unknown or failed.unknown
             error: Exception = failed.error
             again = failed.unknown or may_retry(failed.error, tries, settings.retry_attempts)
+            if isinstance(error, pg.LockNotAvailable) and not (database.patient or unknown):
+                again = False
         except errors.DatabaseUnavailable as unavailable:
             if not unknown:
                 raise

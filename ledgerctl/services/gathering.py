@@ -1,9 +1,10 @@
 """Single requests of many callers at once, gathered into transactions, each answered with its own outcome.
 
 While one transaction is on its way, the next gathers: the more callers there are, the more share it, and one of sixteen
-costs less than two of eight. A request is refused by itself. What stops a whole transaction - an account that somebody
-holds, a text that the server refuses - is told to nobody before each of its requests was tried alone, so that none of
-them suffers for another.
+costs less than two of eight. A request is refused by itself. Where somebody holds an account for long, those that name
+it are tried alone, and so are those that come later, until one of them has had its answer; all others are posted
+without them. What else stops a whole transaction - a text that the server refuses - is told to nobody before each of
+its requests was tried alone, so that none of them suffers for another.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ledgerctl import errors
@@ -34,6 +36,8 @@ GATHER_MAX_S = 0.01
 """And for so long in all."""
 ALONE = 4
 """So many requests at once are tried alone."""
+HASTE_MS = 500
+"""For so long requests that share a transaction wait for an account; one that is tried alone waits to its deadline."""
 
 Answer = Receipt | Exception
 Tell = Callable[[Sequence[tuple[Any, Answer]]], None]
@@ -45,6 +49,11 @@ class _Waiting(NamedTuple):
     by: By
     who: Any
     tell: Tell
+    since: float
+    """When it came, by the monotonic clock: its deadline counts from then."""
+
+    def names_any(self, accounts: set[str]) -> bool:
+        return any(leg.account in accounts for leg in self.request.legs)
 
 
 class _Sleeper:
@@ -71,6 +80,8 @@ class Gatherer:
         """So many callers were there when a transaction ended: those that it answered, and those that waited."""
         self._began: float | None = None
         """When the last transaction began, while it is on its way."""
+        self._held: set[str] = set()
+        """Accounts that somebody held for long a moment ago."""
         self._closing = False
         self._turn = threading.Lock()
         """Of the poster that gathers; the others post."""
@@ -88,7 +99,11 @@ class Gatherer:
         with self._changed:
             if self._closing:
                 raise errors.DatabaseUnavailable(detail="this server is being stopped")
-            self._waiting.append(_Waiting(request, by, who, tell))
+            one = _Waiting(request, by, who, tell, time.monotonic())
+            if self._held and one.names_any(self._held):
+                self._alone.submit(self._post_alone, one)
+                return
+            self._waiting.append(one)
             if len(self._waiting) == self._wanted:
                 self._changed.notify()
 
@@ -152,29 +167,63 @@ class Gatherer:
         _tell(some, answers)
 
     def _failed(self, some: list[_Waiting], error: Exception) -> None:
-        if len(some) == 1 or isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):
+        if isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):
             _tell(some, [error] * len(some))
             return
-        for one in some:
-            self._alone.submit(self._post_alone, one)
+        if len(some) == 1 and not isinstance(error, errors.Busy):
+            _tell(some, [error])
+            return
+        held = _account(error)
+        named = [one for one in some if one.names_any(held)]
+        rest = [one for one in some if not one.names_any(held)] if named else []
+        with self._changed:
+            if named:
+                self._held |= held
+            self._waiting.extendleft(reversed(rest))
+            for one in named or some:
+                self._alone.submit(self._post_alone, one)
 
     def _post_alone(self, one: _Waiting) -> None:
         try:
-            answers: Sequence[Answer] = self._posted([one])
+            answers: Sequence[Answer] = self._posted_alone(one)
         except Exception as error:
             answers = [error]
+        if not isinstance(answers[0], errors.Busy):
+            with self._changed:
+                self._held.difference_update(leg.account for leg in one.request.legs)
         _tell([one], answers)
+
+    def _posted_alone(self, one: _Waiting) -> Sequence[Answer]:
+        books = self._books(patient=True)
+        waited_s = time.monotonic() - one.since
+        left_s = self._own.settings.deadline_s - waited_s
+        if left_s <= 0:
+            raise errors.Busy(
+                attempts=0, waited_s=round(waited_s, 1), detail="others wait for its accounts", holder=None
+            )
+        books.database.settings = replace(self._own.settings, deadline_s=left_s)
+        return payments.post_each(books, [one.request], {one.request.id: one.by})
 
     def _posted(self, some: Sequence[_Waiting]) -> list[Receipt | errors.LedgerError]:
         by = {one.request.id: one.by for one in some}
-        return payments.post_each(self._books(), [one.request for one in some], by)
+        return payments.post_each(self._books(patient=False), [one.request for one in some], by)
 
-    def _books(self) -> Books:
+    def _books(self, *, patient: bool) -> Books:
         """Of this thread."""
         if not hasattr(self._own, "books"):
-            self._own.books = self._open_books()
-        books: Books = self._own.books
-        return books
+            self._own.books = books = self._open_books()
+            self._own.settings = settings = books.database.settings
+            if not patient:
+                books.database.patient = False
+                books.database.settings = replace(settings, lock_timeout_ms=min(settings.lock_timeout_ms, HASTE_MS))
+        found: Books = self._own.books
+        return found
+
+
+def _account(error: errors.LedgerError) -> set[str]:
+    """The account that somebody holds, if that is why, and is known."""
+    holder = error.details["holder"] if isinstance(error, errors.Busy) else None
+    return {holder["account"]} if holder and holder["account"] else set()
 
 
 def _tell(some: Sequence[_Waiting], answers: Sequence[Answer]) -> None:

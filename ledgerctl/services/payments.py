@@ -94,6 +94,11 @@ def post_all(books: Books, requests: Sequence[Request]) -> list[Receipt]:
         books.database.transact(audit.log, books.ledger, books.actor, books.request_id, lines)
         answers = [(number, _answer(one)) for number, one in enumerate(stop.told, 1)]
         number, refusal = next((n, answer) for n, answer in answers if isinstance(answer, errors.LedgerError))
+        outcome = stop.told[number - 1].outcome
+        if isinstance(outcome, Refused) and isinstance(
+            outcome.known, Request
+        ):  # of the same list, so not posted either
+            refusal = errors.DuplicateKey(key=outcome.request.key)
         refusal.details["number"] = number
         raise refusal from None
     return [answer for answer in map(_answer, told) if isinstance(answer, Receipt)]

@@ -18,7 +18,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from ledgerctl import logs
-from ledgerctl.api.middleware import SECURITY, Around
+from ledgerctl.api.middleware import GONE, SECURITY, Around
 from ledgerctl.db.connection import Connection
 from ledgerctl.services import payments
 from tests.api.conftest import Client, Serve, database_away, filled, is_problem
@@ -103,6 +103,22 @@ def test_a_bug_is_answered_as_everything_is_and_told_without_its_words(
     assert "broken" in failed[0]["trace"][-1]
     assert [line["status"] for line in log.of("answered", 2)] == [500, 500]
     assert "canary" not in "".join(log.texts)
+
+
+def test_a_caller_who_hangs_up_while_he_sends_is_no_failure_of_ours(api: Client, log: Lines) -> None:
+    address = urlsplit(str(api.base_url))
+    for path in ("transfers", "accounts"):
+        with socket.create_connection((str(address.hostname), address.port or 0), timeout=10) as caller:
+            caller.sendall(
+                f"POST /api/v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {api.headers['Authorization']}\r\n"
+                'Content-Type: application/json\r\nIdempotency-Key: one\r\nContent-Length: 1000\r\n\r\n{"from"'.encode()
+            )
+            time.sleep(0.2)  # else it is not taken before it is gone
+
+    answered = log.of("answered", 2)
+    assert [line["level"] for line in answered] == ["info"] * 2
+    assert answered[0]["status"] == GONE
+    assert log.of("failed", 0) == []
 
 
 def test_a_request_id_is_taken_over_if_it_can_stand_in_a_log(unchanged: Client) -> None:

@@ -347,8 +347,8 @@ def test_a_key_that_stands_twice_in_a_list_posts_once(alice: Client) -> None:
     assert alice.balance("bob") == "10.00"
 
     other = [move("alice", "bob", "1.00", idempotency_key="k"), move("alice", "bob", "2.00", idempotency_key="k")]
-    problem = is_problem(alice.send_change("/transfers", {"transfers": other}), 422, "IDEMPOTENCY_CONFLICT")
-    assert problem["details"]["number"] == 2
+    problem = is_problem(alice.send_change("/transfers", {"transfers": other}), 422, "DUPLICATE_KEY")
+    assert problem["details"] == {"key": "k", "number": 2}
     each = alice.send_change("/transfers", {"transfers": other, "mode": "each"}).json()["results"]
     assert [result["status"] for result in each] == ["posted", "refused"]
     assert alice.balance("bob") == "11.00"

@@ -120,9 +120,9 @@ def test_a_dry_run_leaves_nothing(funded: Command, write: Write, books_as_they_a
         ("bank,alice,12.345,EUR,k", "amount", "TOO_MANY_DECIMALS", "12.345 has more decimals than EUR allows (2)"),
         ("bank,alice,12.50 EUR,EUR,k", "amount", "BAD_AMOUNT", "'12.50 EUR' is not an amount"),
         ("bank,alice,１２,EUR,k", "amount", "BAD_AMOUNT", "only the digits 0-9 are read"),  # noqa: RUF001
-        ("bank,alice,1,EUR,g-1", "idempotency_key", "DUPLICATE_KEY", "the key 'g-1' stands more than once in the file"),
+        ("bank,alice,1,EUR,g-1", "idempotency_key", "DUPLICATE_KEY", "the key 'g-1' stands more than once"),
         ("bank,alice,1.00,EUR,g-1", "idempotency_key", "DUPLICATE_KEY", "the key 'g-1' stands more than once"),
-        ("bank,bob,7,EUR,g-1", "idempotency_key", "DUPLICATE_KEY", "the key 'g-1' stands more than once in the file"),
+        ("bank,bob,7,EUR,g-1", "idempotency_key", "DUPLICATE_KEY", "the key 'g-1' stands more than once"),
         ("bank,alice,1,EUR,", "idempotency_key", "BAD_TEXT", "it is empty"),
         ("bank,alice,1,EUR,deposit", "idempotency_key", "IDEMPOTENCY_CONFLICT", "the key 'deposit' was used for anoth"),
         ("bank,frozen,1,EUR,k", "to", "ACCOUNT_FROZEN", "account 'frozen' is frozen"),

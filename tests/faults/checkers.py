@@ -451,6 +451,9 @@ def _wrongly_refused(case: Case, attempt: Attempt) -> str:
             others = case.books.by_key.get((attempt.ledger, attempt.key), [])
             wrong = [one for one in others if not _repeats(case, one, attempt) and _begun_before(case, one, attempt)]
             return "" if wrong else "the key had no other payload"
+        case "DUPLICATE_KEY":
+            same = [send for send in attempt.call.asked["sends"] if send["key"] == attempt.key]
+            return "" if len(same) > 1 else "it stands there once"
         case "ALREADY_REVERSED":
             reversals = case.books.reversed_by.get((attempt.ledger, attempt.reverses or ""), [])
             return "" if any(_begun_before(case, one, attempt) for one in reversals) else "nothing had reversed it"

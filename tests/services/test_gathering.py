@@ -128,6 +128,33 @@ def test_who_waits_for_a_lock_keeps_nobody_else_waiting_for_ever(gatherer: Gathe
     assert outcomes == ["posted", "TRY_AGAIN"]
 
 
+def test_a_held_account_stops_only_those_that_name_it(open_main: Open, funded: Books, conn: Connection) -> None:
+    gatherer = Gatherer(lambda: open_main(lock_timeout_ms=100, deadline_s=60.0), posters=1)
+    with conn.transaction():
+        conn.execute("SELECT FROM accounts WHERE code = 'bob' FOR UPDATE")
+        stuck = together(gatherer, *(transfer("bob", "carol", "1") for _ in range(6)), transfer("alice", "carol", "1"))
+        assert told(stuck[-1:]) == ["posted"]
+        assert gatherer._held == {"bob"}
+        stuck += together(gatherer, transfer("carol", "bob", "1"))  # goes by itself at once
+        assert told([sent(gatherer, transfer("alice", "carol", "1")) for _ in range(20)]) == ["posted"] * 20
+        assert not any(one.done() for one in [*stuck[:6], stuck[-1]])
+
+    assert told(stuck) == ["posted"] * 8
+    assert gatherer._held == set()
+    gatherer.close()
+
+
+def test_the_deadline_counts_from_when_a_request_came(gatherer: Gatherer, conn: Connection) -> None:
+    """Those for whom there was no turn before it are not tried any more."""
+    with conn.transaction():
+        conn.execute("SELECT FROM accounts WHERE code = 'bob' FOR UPDATE")
+        stuck = together(gatherer, *(transfer("bob", "carol", "1") for _ in range(12)))
+        assert told(stuck) == ["TRY_AGAIN"] * 12
+
+    errors_ = [one.exception() for one in stuck]
+    assert {error.details["attempts"] == 0 for error in errors_ if isinstance(error, errors.Busy)} == {True, False}
+
+
 def test_a_text_that_the_server_refuses_stops_nobody_else(gatherer: Gatherer) -> None:
     legs = [Leg("alice", Side.DEBIT, Decimal(1), None), Leg("carol", Side.CREDIT, Decimal(1), None)]
     poison = request(uuid7(), "poison", Kind.TRANSFER, legs)._replace(description="\x00")

@@ -90,15 +90,11 @@ def post_all(books: Books, requests: Sequence[Request]) -> list[Receipt]:
         with changing(books) as change:
             told = books.database.transact(work, change)
     except _Stop as stop:
-        lines = [_line(one.outcome, _OURS) for one in stop.told if isinstance(one.outcome, Refused)]
+        undone = [_undone(one) for one in stop.told]
+        lines = [_line(one.outcome, _OURS) for one in undone if isinstance(one.outcome, Refused)]
         books.database.transact(audit.log, books.ledger, books.actor, books.request_id, lines)
-        answers = [(number, _answer(one)) for number, one in enumerate(stop.told, 1)]
+        answers = [(number, _answer(one)) for number, one in enumerate(undone, 1)]
         number, refusal = next((n, answer) for n, answer in answers if isinstance(answer, errors.LedgerError))
-        outcome = stop.told[number - 1].outcome
-        if isinstance(outcome, Refused) and isinstance(
-            outcome.known, Request
-        ):  # of the same list, so not posted either
-            refusal = errors.DuplicateKey(key=outcome.request.key)
         refusal.details["number"] = number
         raise refusal from None
     return [answer for answer in map(_answer, told) if isinstance(answer, Receipt)]
@@ -218,6 +214,15 @@ def _told(
     before = {outcome.known.id for outcome in outcomes if not isinstance(outcome, Posted) and outcome.known is not None}
     stored = reports.transactions(conn, books.ledger, list(before)) if before else {}
     return [_Told(outcome, _transaction(outcome, stored)) for outcome in outcomes]
+
+
+def _undone(told: _Told) -> _Told:
+    """Of a list that is not posted: a key that an earlier request of it had is used by no transaction."""
+    outcome = told.outcome
+    if not isinstance(outcome, Refused) or not isinstance(outcome.known, Request):
+        return told
+    details = {"key": outcome.request.key}
+    return _Told(outcome._replace(reason=Reason.DUPLICATE_KEY, details=details, known=None), None)
 
 
 def _transaction(outcome: Outcome, stored: Mapping[UUID, Transaction]) -> Transaction | None:

@@ -144,15 +144,17 @@ def test_a_held_account_stops_only_those_that_name_it(open_main: Open, funded: B
     gatherer.close()
 
 
-def test_the_deadline_counts_from_when_a_request_came(gatherer: Gatherer, conn: Connection) -> None:
+def test_the_deadline_counts_from_when_a_request_came(open_main: Open, funded: Books, conn: Connection) -> None:
     """Those for whom there was no turn before it are not tried any more."""
+    gatherer = Gatherer(lambda: open_main(lock_timeout_ms=300, deadline_s=3.0), posters=1)
     with conn.transaction():
         conn.execute("SELECT FROM accounts WHERE code = 'bob' FOR UPDATE")
         stuck = together(gatherer, *(transfer("bob", "carol", "1") for _ in range(12)))
         assert told(stuck) == ["TRY_AGAIN"] * 12
 
-    errors_ = [one.exception() for one in stuck]
-    assert {error.details["attempts"] == 0 for error in errors_ if isinstance(error, errors.Busy)} == {True, False}
+    gatherer.close()
+    busy = [error for one in stuck if isinstance(error := one.exception(), errors.Busy)]
+    assert {error.details["attempts"] == 0 for error in busy} == {True, False}
 
 
 def test_a_text_that_the_server_refuses_stops_nobody_else(gatherer: Gatherer) -> None:
@@ -232,3 +234,13 @@ def test_all_or_none(funded: Books, conn: Connection) -> None:
     receipts = payments.post_all(funded, [good, transfer("alice", "bob", "2")])
     assert [receipt.replayed for receipt in receipts] == [False, False]
     assert [receipt.replayed for receipt in payments.post_all(funded, [good._replace(id=uuid7())])] == [True]
+
+
+def test_of_a_list_that_is_undone_a_key_that_stands_twice_names_no_transaction(funded: Books, conn: Connection) -> None:
+    twice = [transfer("alice", "bob", "1", "twice"), transfer("alice", "bob", "2", "twice")]
+    with pytest.raises(errors.DuplicateKey) as raised:
+        payments.post_all(funded, twice)
+
+    assert raised.value.details == {"key": "twice", "number": 2}
+    logged = conn.execute("SELECT detail FROM audit_logs WHERE subject = 'twice'").fetchall()
+    assert logged == [({"reason": "DUPLICATE_KEY", "key": "twice"},)]

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeV
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from ledgerctl import errors, logs
@@ -278,6 +278,9 @@ class Database:
             raise errors.DatabaseRefused(detail="a statement failed and COMMIT was skipped") from error
         except psycopg.Error as error:
             raise _Failed(error, unknown=sent and not refused_by_server(error)) from error
+        except (KeyboardInterrupt, SystemExit):  # what the server was told, and we noted, is not sure
+            conn.close()
+            raise
         finally:
             conn.remove_notice_handler(heard)
             self._settle(conn)
@@ -310,8 +313,6 @@ class Database:
 
     def _settle(self, conn: Connection) -> None:
         """Leave no open transaction behind, whatever ended the attempt."""
-        if conn.pgconn.pipeline_status != PipelineStatus.OFF:  # an interrupt came before it could be left
-            conn.close()
         if conn.closed or conn.info.transaction_status == TransactionStatus.IDLE:
             return
         try:

@@ -16,7 +16,7 @@ from tests.conftest import database_at
 
 TRACED = ("db/answers.py", "db/connection.py", "db/pipeline.py")
 STEP = 7
-"""Of some 300 lines that a transaction runs through."""
+"""Of some 200 lines that a transaction runs through."""
 
 
 class InterruptAt:

@@ -45,7 +45,7 @@ Currency = Annotated[
     Field(description="Of both accounts; may be left out.", examples=["EUR"], json_schema_extra=_form(money.CURRENCY)),
 ]
 Text = Annotated[StrictStr, Field(max_length=1000)]
-Reference = Annotated[StrictStr, Field(max_length=1000, json_schema_extra={"maxLength": 255})]  # which core says, too
+Reference = Annotated[StrictStr, Field(max_length=1000, json_schema_extra={"maxLength": 255})]  # core refuses more
 Limit = Annotated[StrictStr, Field(description="On the normal side; none for no limit.", examples=["0", "none"])]
 FIELDS_MAX = 50
 """In a body or in its metadata: of more, each by itself would be told to be wrong."""

@@ -87,6 +87,7 @@ HISTORY = """
     ORDER BY seq {direction}
     LIMIT %(limit)s
 """
+# In the order of `Transaction`, which has its lines last.
 TRANSACTIONS = """
     SELECT transaction_id, kind, idempotency_key, posted_at, effective_at, description, reference, metadata,
            reverses, reversed_by, import_id

@@ -1,10 +1,12 @@
 """Single requests of many callers at once, gathered into transactions, each answered with its own outcome.
 
-While one transaction is on its way, the next gathers: the more callers there are, the more share it, and one of sixteen
-costs less than two of eight. A request is refused by itself. Where somebody holds an account for long, those that name
-it are tried alone, and so are those that come later, until one of them has had its answer; all others are posted
-without them. What else stops a whole transaction - a text that the server refuses - is told to nobody before each of
-its requests was tried alone, so that none of them suffers for another.
+While one transaction is on its way, the next gathers: the more callers there are, the more share it, and the less it
+costs each. Many of them share two at once: while the server is at work for one half, this process is for the other.
+
+A request is refused by itself. Where somebody holds an account for long, those that name it are tried alone, and so are
+those that come later, until one of them has had its answer; all others are posted without them. What else stops a whole
+transaction - a text that the server refuses - is told to nobody before each of its requests was tried alone, so that
+none of them suffers for another.
 """
 
 from __future__ import annotations
@@ -24,14 +26,16 @@ from ledgerctl.services import payments
 from ledgerctl.services.books import Books
 from ledgerctl.services.payments import Receipt
 
-POSTERS = 2
-"""So many transactions at once, at most."""
+AT_ONCE = 2
+"""So many transactions are under way, where there are enough callers for them."""
+SHARE_MIN = 6
+"""So many callers are enough for one: one of three costs nearly as much as one of six."""
 LONG_S = 0.05
-"""The next does not wait for one that takes longer: that may be waiting for somebody's account."""
+"""One that takes longer is not counted among them, as it may be waiting for somebody's account."""
 REQUESTS_MAX = 500
 """In one transaction: longer ones hold their accounts for longer."""
 GATHER_S = 0.002
-"""For so long a transaction waits for one more request, while fewer have come than there were callers the last time."""
+"""For so long a transaction waits for one more request, while fewer have come than the callers' share in it."""
 GATHER_MAX_S = 0.01
 """And for so long in all."""
 ALONE = 4
@@ -56,6 +60,13 @@ class _Waiting(NamedTuple):
         return any(leg.account in accounts for leg in self.request.legs)
 
 
+class _Batch(NamedTuple):
+    """What shares a transaction."""
+
+    requests: list[_Waiting]
+    began: float
+
+
 class _Sleeper:
     """A thread that waits for its answer, by a bare lock: a Future would have a condition of its own to wait by."""
 
@@ -70,16 +81,16 @@ class _Sleeper:
 class Gatherer:
     """Posts for any number of threads. Each that posts opens books, and so a connection, of its own."""
 
-    def __init__(self, open_books: Callable[[], Books], posters: int = POSTERS) -> None:
+    def __init__(self, open_books: Callable[[], Books]) -> None:
         self._open_books = open_books
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._wanted = 1
         """Who gathers is woken when so many wait."""
         self._expected = 1
-        """So many callers were there when a transaction ended: those that it answered, and those that waited."""
-        self._began: float | None = None
-        """When the last transaction began, while it is on its way."""
+        """So many callers were there when a transaction ended: those that it answered, and all others."""
+        self._under_way: list[_Batch] = []
+        """The newest last."""
         self._held: set[str] = set()
         """Accounts that somebody held for long a moment ago."""
         self._closing = False
@@ -87,7 +98,9 @@ class Gatherer:
         """Of the poster that gathers; the others post."""
         self._own = threading.local()
         self._alone = ThreadPoolExecutor(ALONE, "alone")
-        self._posters = [threading.Thread(target=self._post, name=f"poster {n}", daemon=True) for n in range(posters)]
+        self._posters = [
+            threading.Thread(target=self._post, name=f"poster {n}", daemon=True) for n in range(AT_ONCE + 1)
+        ]
         for poster in self._posters:
             poster.start()
 
@@ -130,15 +143,15 @@ class Gatherer:
         while True:
             with self._turn, self._changed:
                 some = self._taken()
-                began = self._began = time.monotonic()
-            if not some:
-                return
+                if not some:
+                    return
+                batch = _Batch(some, time.monotonic())
+                self._under_way.append(batch)
             self._answer(some)
             with self._changed:
-                self._expected = len(some) + len(self._waiting)
-                if self._began == began:
-                    self._began = None
-                    self._changed.notify()
+                self._expected = self._callers()
+                self._under_way.remove(batch)
+                self._changed.notify()
 
     def _taken(self) -> list[_Waiting]:
         """The next requests; none when all is done."""
@@ -146,15 +159,33 @@ class Gatherer:
         while not self._waiting and not self._closing:
             self._changed.wait()
         self._wanted = 0
-        while self._began and not self._closing and (left_s := self._began + LONG_S - time.monotonic()) > 0:
+        while not self._closing and (left_s := self._full_s()) > 0:
             self._changed.wait(left_s)
         self._gather()
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), REQUESTS_MAX))]
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._share(), REQUESTS_MAX))]
+
+    def _callers(self) -> int:
+        return len(self._waiting) + sum(len(batch.requests) for batch in self._under_way)
+
+    def _at_once(self) -> int:
+        return AT_ONCE if max(self._expected, self._callers()) >= AT_ONCE * SHARE_MIN else 1
+
+    def _share(self) -> int:
+        """So many callers go into each of the transactions that are under way at once."""
+        return -(-max(self._expected, self._callers()) // self._at_once())
+
+    def _full_s(self) -> float:
+        """For so long no other transaction may begin: as many are under way as may be, and none takes long yet."""
+        at_once = self._at_once()
+        if len(self._under_way) < at_once:
+            return 0
+        return self._under_way[-at_once].began + LONG_S - time.monotonic()
 
     def _gather(self) -> None:
-        """Wait as long as more keep coming, up to as many as there were callers."""
-        self._wanted, came, until = self._expected, 0, time.monotonic() + GATHER_MAX_S
-        while came < len(self._waiting) < self._expected and not self._closing and time.monotonic() < until:
+        """Wait as long as more keep coming, up to a share of as many as there were callers."""
+        self._wanted = share = self._share()
+        came, until = 0, time.monotonic() + GATHER_MAX_S
+        while came < len(self._waiting) < share and not self._closing and time.monotonic() < until:
             came = len(self._waiting)
             self._changed.wait(GATHER_S)
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ledgerctl import errors
 from ledgerctl.core.model import Request
+from ledgerctl.db import journal
 from ledgerctl.db.audit import By
 from ledgerctl.services import payments
 from ledgerctl.services.books import Books
@@ -56,8 +57,8 @@ class _Waiting(NamedTuple):
     since: float
     """When it came, by the monotonic clock: its deadline counts from then."""
 
-    def names_any(self, accounts: set[str]) -> bool:
-        return any(leg.account in accounts for leg in self.request.legs)
+    def accounts(self) -> set[str]:
+        return {leg.account for leg in self.request.legs}
 
 
 class _Batch(NamedTuple):
@@ -113,7 +114,7 @@ class Gatherer:
             if self._closing:
                 raise errors.DatabaseUnavailable(detail="this server is being stopped")
             one = _Waiting(request, by, who, tell, time.monotonic())
-            if self._held and one.names_any(self._held):
+            if self._held & one.accounts():
                 self._alone.submit(self._post_alone, one)
                 return
             self._waiting.append(one)
@@ -191,11 +192,34 @@ class Gatherer:
 
     def _answer(self, some: list[_Waiting]) -> None:
         try:
-            answers = self._posted(some)
+            if self._held:
+                some = self._free(some)
+            answers = self._posted(some) if some else []
         except Exception as error:
             self._failed(some, error)
             return
         _tell(some, answers)
+
+    def _free(self, some: list[_Waiting]) -> list[_Waiting]:
+        """Without those that name an account which somebody holds: they are tried alone.
+
+        Whoever holds one for long may hold many. Ours, which are under way, hold theirs for a moment.
+        """
+        named = _accounts(some)
+        asked = named | self._held
+        books = self._books(patient=False)
+        held = asked - books.database.transact(journal.free, books.ledger, asked)
+        with self._changed:
+            self._held &= held
+            ours = _accounts(one for batch in self._under_way if batch.requests is not some for one in batch.requests)
+            return self._apart(some, held - ours)
+
+    def _apart(self, some: list[_Waiting], held: set[str]) -> list[_Waiting]:
+        """Try alone those that name one of the accounts; the rest."""
+        for one in some:
+            if held & one.accounts():
+                self._alone.submit(self._post_alone, one)
+        return [one for one in some if not held & one.accounts()]
 
     def _failed(self, some: list[_Waiting], error: Exception) -> None:
         if isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):
@@ -204,15 +228,11 @@ class Gatherer:
         if len(some) == 1 and not isinstance(error, errors.Busy):
             _tell(some, [error])
             return
-        held = _account(error)
-        named = [one for one in some if one.names_any(held)]
-        rest = [one for one in some if not one.names_any(held)] if named else []
+        named = _accounts(some)
+        held = named & _account(error)
         with self._changed:
-            if named:
-                self._held |= held
-            self._waiting.extendleft(reversed(rest))
-            for one in named or some:
-                self._alone.submit(self._post_alone, one)
+            self._held |= held
+            self._waiting.extendleft(reversed(self._apart(some, held or named)))
 
     def _post_alone(self, one: _Waiting) -> None:
         try:
@@ -221,7 +241,7 @@ class Gatherer:
             answers = [error]
         if not isinstance(answers[0], errors.Busy):
             with self._changed:
-                self._held.difference_update(leg.account for leg in one.request.legs)
+                self._held -= one.accounts()
         _tell([one], answers)
 
     def _posted_alone(self, one: _Waiting) -> Sequence[Answer]:
@@ -255,6 +275,10 @@ def _account(error: errors.LedgerError) -> set[str]:
     """The account that somebody holds, if that is why, and is known."""
     holder = error.details["holder"] if isinstance(error, errors.Busy) else None
     return {holder["account"]} if holder and holder["account"] else set()
+
+
+def _accounts(some: Iterable[_Waiting]) -> set[str]:
+    return {account for one in some for account in one.accounts()}
 
 
 def _tell(some: Sequence[_Waiting], answers: Sequence[Answer]) -> None:

@@ -189,6 +189,40 @@ def test_a_held_account_stops_only_those_that_name_it(open_main: Open, funded: B
     gatherer.close()
 
 
+def test_who_holds_one_account_for_long_may_hold_others(open_main: Open, funded: Books, conn: Connection) -> None:
+    """They are found without another wait: each would keep everybody waiting."""
+    gatherer = Gatherer(lambda: open_main(lock_timeout_ms=100, deadline_s=60.0))
+    with conn.transaction():
+        conn.execute("SELECT FROM accounts WHERE code IN ('bob', 'carol') FOR UPDATE")
+        stuck = [sent(gatherer, transfer("alice", "bob", "1"))]
+        while not gatherer._held:
+            time.sleep(0.001)
+        shared = together(gatherer, transfer("alice", "carol", "1"), transfer("alice", "opening", "1"))
+        assert told(shared[1:]) == ["posted"]
+        assert told([sent(gatherer, transfer("alice", "nobody", "1"))]) == ["ACCOUNT_NOT_FOUND"]
+        assert gatherer._held == {"bob"}
+        stuck += shared[:1]
+        assert not any(one.done() for one in stuck)
+
+    assert told(stuck) == ["posted"] * 2
+    gatherer.close()
+
+
+def test_when_it_is_given_free_everybody_shares_a_transaction_again(
+    open_main: Open, funded: Books, conn: Connection
+) -> None:
+    """Also if nobody has named it since, and those who did have given up."""
+    gatherer = Gatherer(lambda: open_main(lock_timeout_ms=100, deadline_s=0.3))
+    with conn.transaction():
+        conn.execute("SELECT FROM accounts WHERE code = 'bob' FOR UPDATE")
+        assert told([sent(gatherer, transfer("alice", "bob", "1"))]) == ["TRY_AGAIN"]
+        assert gatherer._held == {"bob"}
+
+    assert told([sent(gatherer, transfer("alice", "carol", "1"))]) == ["posted"]
+    assert gatherer._held == set()
+    gatherer.close()
+
+
 def test_the_deadline_counts_from_when_a_request_came(open_main: Open, funded: Books, conn: Connection) -> None:
     """Those for whom there was no turn before it are not tried any more."""
     gatherer = Gatherer(lambda: open_main(lock_timeout_ms=300, deadline_s=3.0))

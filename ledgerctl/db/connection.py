@@ -376,7 +376,8 @@ def _attempts(database: Database, attempt: Callable[[], T], deadline_s: float) -
                 raise
             error, again = unavailable, True
         waited_s = time.monotonic() - started
-        wait_s = random.uniform(_WAIT_MIN_S, _WAIT_MAX_S)  # noqa: S311 - jitter, not a secret
+        # Whoever has won the race for a key is through with it.
+        wait_s = 0 if isinstance(error, pg.UniqueViolation) else random.uniform(_WAIT_MIN_S, _WAIT_MAX_S)  # noqa: S311 - jitter
         if not again or waited_s + wait_s > (max(deadline_s, settle_s) if unknown else deadline_s):
             if unknown:
                 raise errors.OutcomeUnknown(detail=words(error)) from error

@@ -37,10 +37,6 @@ LOCK = """
     ORDER BY id
     FOR NO KEY UPDATE
 """
-# Which accounts nobody else holds. Whoever asks the same at this moment is not in the way: such locks share.
-FREE = """
-    SELECT code FROM accounts WHERE ledger_id + 0 = %s AND code = ANY(%s) FOR SHARE SKIP LOCKED
-"""
 # Asked under the locks, when this transaction has its number: see `epochs.WAIT`.
 CLOCK = """
     SELECT clock_timestamp(), pg_current_xact_id()::text, e.id, e.state, e.instance, e.secret
@@ -143,11 +139,6 @@ def lock(conn: Executor, ledger: int, codes: Iterable[str]) -> Held:
     with span("lock wait"):
         locked = conn.execute(LOCK, [ledger, list(codes)]).fetchall()
     return _held(locked, conn.execute(CLOCK, [ledger]).fetchall())
-
-
-def free(conn: Executor, ledger: int, codes: Iterable[str]) -> set[str]:
-    """Which of the accounts are there and held by nobody at this moment."""
-    return {code for (code,) in conn.execute(FREE, [ledger, list(codes)]).fetchall()}
 
 
 def known(conn: Executor, ledger: int, keys: Sequence[str]) -> dict[str, Known]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row
 
+from ledgerctl.db.pipeline import Executor
+
 if TYPE_CHECKING:
     from ledgerctl.db.connection import Connection
 
@@ -23,6 +25,15 @@ OF_ROW = """
                        AND l.mode = 'ExclusiveLock'
     JOIN pg_stat_activity s ON s.pid = l.pid
     WHERE a.ctid = %s::tid AND (s.xact_start IS NOT NULL OR s.state IS NULL)
+"""
+# Those that nobody's transaction holds for longer than so many seconds are left out: they are free in a moment.
+HELD = """
+    SELECT a.code
+    FROM (SELECT code, xmax FROM accounts WHERE ledger_id + 0 = %s AND code = ANY(%s) OFFSET 0) a
+    JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = a.xmax AND l.granted
+                       AND l.mode = 'ExclusiveLock'
+    LEFT JOIN pg_stat_activity s ON s.pid = l.pid
+    WHERE coalesce(s.xact_start < clock_timestamp() - make_interval(secs => %s), true)
 """
 # Where no row is known, the oldest transaction that has written to the accounts is the likeliest.
 OF_TABLE = """
@@ -122,6 +133,11 @@ def merged(waits: Iterable[Wait]) -> list[Wait]:
 def blocking(conn: Connection, pid: int) -> Holder | None:
     """Who keeps the session of that process waiting, if anybody does."""
     return conn.cursor(row_factory=class_row(Holder)).execute(BLOCKING, {"pid": pid}).fetchone()
+
+
+def held(conn: Executor, ledger: int, codes: Iterable[str], longer_s: float) -> set[str]:
+    """Which of the accounts are locked by a transaction that is open for longer, as far as can be seen."""
+    return {code for (code,) in conn.execute(HELD, [ledger, list(codes), longer_s]).fetchall()}
 
 
 def holder(conn: Connection, context: str) -> Holder | None:

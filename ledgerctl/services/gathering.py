@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ledgerctl import errors
 from ledgerctl.core.model import Request
-from ledgerctl.db import journal
+from ledgerctl.db import locks
 from ledgerctl.db.audit import By
 from ledgerctl.services import payments
 from ledgerctl.services.books import Books
@@ -98,7 +98,7 @@ class Gatherer:
         self._turn = threading.Lock()
         """Of the poster that gathers; the others post."""
         self._own = threading.local()
-        self._alone = ThreadPoolExecutor(ALONE, "alone")
+        self._alone = _begun(ALONE, "alone")
         self._posters = [
             threading.Thread(target=self._post, name=f"poster {n}", daemon=True) for n in range(AT_ONCE + 1)
         ]
@@ -148,11 +148,13 @@ class Gatherer:
                     return
                 batch = _Batch(some, time.monotonic())
                 self._under_way.append(batch)
-            self._answer(some)
-            with self._changed:
-                self._expected = self._callers()
-                self._under_way.remove(batch)
-                self._changed.notify()
+            try:
+                self._answer(some)
+            finally:
+                with self._changed:
+                    self._expected = self._callers()
+                    self._under_way.remove(batch)
+                    self._changed.notify()
 
     def _taken(self) -> list[_Waiting]:
         """The next requests; none when all is done."""
@@ -163,7 +165,7 @@ class Gatherer:
         while not self._closing and (left_s := self._full_s()) > 0:
             self._changed.wait(left_s)
         self._gather()
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._share(), REQUESTS_MAX))]
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._share()))]
 
     def _callers(self) -> int:
         return len(self._waiting) + sum(len(batch.requests) for batch in self._under_way)
@@ -173,7 +175,7 @@ class Gatherer:
 
     def _share(self) -> int:
         """So many callers go into each of the transactions that are under way at once."""
-        return -(-max(self._expected, self._callers()) // self._at_once())
+        return min(-(-max(self._expected, self._callers()) // self._at_once()), REQUESTS_MAX)
 
     def _full_s(self) -> float:
         """For so long no other transaction may begin: as many are under way as may be, and none takes long yet."""
@@ -201,21 +203,19 @@ class Gatherer:
         _tell(some, answers)
 
     def _free(self, some: list[_Waiting]) -> list[_Waiting]:
-        """Without those that name an account which somebody holds: they are tried alone.
-
-        Whoever holds one for long may hold many. Ours, which are under way, hold theirs for a moment.
-        """
-        named = _accounts(some)
-        asked = named | self._held
+        """Without those that name an account that is held for long: whoever holds one may hold thousands."""
+        asked = _accounts(some) | self._held
         books = self._books(patient=False)
-        held = asked - books.database.transact(journal.free, books.ledger, asked)
+        try:
+            held = books.database.transact(locks.held, books.ledger, asked, books.database.limits.lock_ms / 1000)
+        except errors.LedgerError:  # which says nothing of the requests: they are not sent yet
+            return some
         with self._changed:
-            self._held &= held
-            ours = _accounts(one for batch in self._under_way if batch.requests is not some for one in batch.requests)
-            return self._apart(some, held - ours)
+            self._held -= asked - held
+        return self._rest(some, held)
 
-    def _apart(self, some: list[_Waiting], held: set[str]) -> list[_Waiting]:
-        """Try alone those that name one of the accounts; the rest."""
+    def _rest(self, some: list[_Waiting], held: set[str]) -> list[_Waiting]:
+        """Without those that name one of the accounts: they are tried alone."""
         for one in some:
             if held & one.accounts():
                 self._alone.submit(self._post_alone, one)
@@ -232,7 +232,7 @@ class Gatherer:
         held = named & _account(error)
         with self._changed:
             self._held |= held
-            self._waiting.extendleft(reversed(self._apart(some, held or named)))
+            self._waiting.extendleft(reversed(self._rest(some, held or named)))
 
     def _post_alone(self, one: _Waiting) -> None:
         try:
@@ -269,6 +269,18 @@ class Gatherer:
                 books.database.settings = replace(settings, lock_timeout_ms=min(settings.lock_timeout_ms, HASTE_MS))
         found: Books = self._own.books
         return found
+
+
+def _begun(threads: int, name: str) -> ThreadPoolExecutor:
+    """With all its threads: RuntimeError here where the system gives no more, and not when a request needs one."""
+    pool, all_there = ThreadPoolExecutor(threads, name), threading.Barrier(threads)
+    try:
+        for _ in range(threads):
+            pool.submit(all_there.wait)
+    except RuntimeError:
+        all_there.abort()
+        raise
+    return pool
 
 
 def _account(error: errors.LedgerError) -> set[str]:

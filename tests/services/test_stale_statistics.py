@@ -11,6 +11,7 @@ from io import BytesIO
 
 import pytest
 
+from ledgerctl.db import locks
 from ledgerctl.db.connection import Connection
 from ledgerctl.formats.records import Input
 from ledgerctl.formats.transfer_csv import TransferFile
@@ -115,12 +116,14 @@ def test_what_is_read_does_not_grow_with_the_accounts(books: Books, open_main: C
     accounts.create(books, [new(code(number), floor=None) for number in range(2)])
     for number in range(10):
         payments.post_one(books, transfer(code(0), code(1), "1.00", f"first-{number}"))
+        books.database.transact(locks.held, books.ledger, [code(0), code(1)], 0.5)
     other = open_main()
     accounts.create(other, [new(f"b:{number}", floor=None) for number in range(3000)])
 
     before = read(books, other.database.connect())
     for number in range(20):
         payments.post_one(books, transfer(f"b:{number}", f"b:{2000 + number}", "1.00", f"later-{number}"))
+        books.database.transact(locks.held, books.ledger, [f"b:{number}", f"b:{2000 + number}"], 0.5)
 
     assert (read(books, other.database.connect()) - before) / 20 < READ_A_TRANSFER_MAX
 

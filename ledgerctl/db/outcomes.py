@@ -24,6 +24,7 @@ _LOST_RACES = frozenset(
         constraints.ENTRY_ONCE,
     }
 )
+_POOLER = "set [database] prepare = false, or max_prepared_statements of a PgBouncer of 1.22 or newer"
 _RETRIED = (pg.SerializationFailure, pg.DeadlockDetected)
 
 
@@ -66,6 +67,10 @@ def translated(error: Exception, spent: Spent = _ONE_TRY) -> Exception:
         return errors.PermissionDenied(detail=words(error))
     if isinstance(error, (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction)):
         return errors.WrongSchema(found="something else", needed="its own tables")
+    if isinstance(error, (pg.DuplicatePreparedStatement, pg.InvalidSqlStatementName)):
+        return errors.BadConfig(
+            detail=f"{words(error)}: a pooler gives this program another session each time", hint=_POOLER
+        )
     if isinstance(error, pg.ReadOnlySqlTransaction):  # a standby, or a server that was set to reading
         return errors.DatabaseUnavailable(detail=words(error))
     if isinstance(error, (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError)):

@@ -27,6 +27,7 @@ LIST = 1000
 LIST_CLIENTS = 2
 SINGLE, TPC_B = f"POST /transfers, {CLIENTS} clients", f"pgbench TPC-B, {CLIENTS} clients"
 LISTS, IMPORT = f"lists of {LIST}, {LIST_CLIENTS} clients", "CSV import"
+PIECES = f"CSV import, a commit every {LIST} rows"
 
 
 class Endpoint(NamedTuple):
@@ -48,13 +49,15 @@ def main() -> None:
                     SINGLE: lambda: _sent(host, api, asked.seconds, CLIENTS, 1, waits),
                     LISTS: lambda: _sent(host, api, asked.seconds, LIST_CLIENTS, LIST, []),
                     IMPORT: lambda: _imported(host, asked.rows),
+                    PIECES: lambda: _imported(host, asked.rows, LIST),
                     TPC_B: lambda: tpc_b(host, asked.seconds, CLIENTS),
                 },
             )
         harness.table(["what", "per second", "min-max"], [[name, *spread(values)] for name, values in rates.items()])
         say("")
         say(f"{SINGLE} / {TPC_B}: {ratio(rates[SINGLE], rates[TPC_B])}")
-        say(f"{LISTS} / {IMPORT}: {ratio(rates[LISTS], rates[IMPORT])}")
+        for reference in (IMPORT, PIECES):
+            say(f"{LISTS} / {reference}: {ratio(rates[LISTS], rates[reference])}")
         cuts = statistics.quantiles(waits, n=100)
         say(f"{SINGLE}: p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms")
         harness.conditions(host, accounts=ACCOUNTS, scale=SCALE, seconds=asked.seconds, rounds=asked.rounds)
@@ -114,13 +117,13 @@ def _sent(host: Server, api: Endpoint, seconds: float, clients: int, size: int, 
     return float(answer["rate"])
 
 
-def _imported(host: Server, rows: int) -> float:
+def _imported(host: Server, rows: int, commit_every: int | None = None) -> float:
     """Rows a second of one import, into books of their own."""
     harness.prepare(host, "imported", ACCOUNTS)
     file = host.directory / "rows.csv"
     harness.write_csv(file, rows, ACCOUNTS)
     host.checkpoint()
-    rate = rows / harness.run_import(host, "imported", file)
+    rate = rows / harness.run_import(host, "imported", file, commit_every)
     file.unlink()
     return rate
 

@@ -30,6 +30,7 @@ from ledgerctl.formats.records import open_input
 from ledgerctl.formats.transfer_csv import TransferFile
 from ledgerctl.services import accounts, importing
 from ledgerctl.services.books import Books, open_books
+from ledgerctl.services.import_job import Options
 
 CURRENCY = "USD"
 _HEADER = "from,to,amount,currency,idempotency_key,description\n"
@@ -165,12 +166,13 @@ def write_csv(path: Path, count: int, accounts_count: int, hot: str = "") -> Non
             )
 
 
-def run_import(host: Server, database: str, path: Path) -> float:
+def run_import(host: Server, database: str, path: Path, commit_every: int | None = None) -> float:
     """Seconds that the library call took."""
     books = host.books(database)
     file = TransferFile(open_input(str(path)), {}, {})
     started = time.perf_counter()
-    result = importing.run(books, file, lambda _done, _rows, _rejected: None)
+    options = Options(commit_every=commit_every)
+    result = importing.run(books, file, lambda _done, _rows, _rejected: None, options=options)
     seconds = time.perf_counter() - started
     books.database.close()
     assert result.receipt["status"] == "complete", result.tally.rejects[:3]

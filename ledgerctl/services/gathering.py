@@ -203,7 +203,7 @@ class Gatherer:
         _tell(some, answers)
 
     def _free(self, some: list[_Waiting]) -> list[_Waiting]:
-        """Without those that name an account that is held for long: whoever holds one may hold thousands."""
+        """Those that name no account that is held for long: whoever holds one may hold thousands."""
         asked = _accounts(some) | self._held
         books = self._books(patient=False)
         try:
@@ -212,10 +212,10 @@ class Gatherer:
             return some
         with self._changed:
             self._held -= asked - held
-        return self._rest(some, held)
+        return self._without(some, held)
 
-    def _rest(self, some: list[_Waiting], held: set[str]) -> list[_Waiting]:
-        """Without those that name one of the accounts: they are tried alone."""
+    def _without(self, some: list[_Waiting], held: set[str]) -> list[_Waiting]:
+        """The others; those that name one of the accounts are tried alone."""
         for one in some:
             if held & one.accounts():
                 self._alone.submit(self._post_alone, one)
@@ -232,7 +232,7 @@ class Gatherer:
         held = named & _account(error)
         with self._changed:
             self._held |= held
-            self._waiting.extendleft(reversed(self._rest(some, held or named)))
+            self._waiting.extendleft(reversed(self._without(some, held or named)))
 
     def _post_alone(self, one: _Waiting) -> None:
         try:

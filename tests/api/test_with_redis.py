@@ -28,7 +28,8 @@ def test_repeats_and_balances_are_answered_from_redis_and_counted(serve: Serve, 
     counts = counted(api)
     assert counts["outcomes", "hit"] == 1
     assert counts["limits", "allowed"] > 30
-    assert counts["balances", "hit"] + counts["balances", "miss"] + counts.get(("balances", "fallback"), 0) == 30
+    # On a busy machine, Redis may be too slow for every one of them.
+    assert sum(counts.get(("balances", result), 0) for result in ("hit", "miss", "fallback")) == 30
 
 
 def test_servers_share_what_a_subject_may_ask(serve: Serve, redis: Redis) -> None:

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 BINARY = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 _PORT = 6432
-_FORGETS = (1, 21)
+_KEEPS = (1, 21)
 """Since then it may keep what was prepared, which is what it shall not do here."""
 
 
@@ -45,7 +45,7 @@ def pooler(conninfo: str, sessions: int) -> Iterator[str]:
         auth_type = any
         unix_socket_dir = {directory}
         listen_port = {_PORT}
-        {"max_prepared_statements = 0" if _version() >= _FORGETS else ""}
+        {"max_prepared_statements = 0" if _version() >= _KEEPS else ""}
         """
     )
     log = directory / "log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from tests.api.conftest import Client, Serve, filled
 from tests.redis_servers import Redis
@@ -21,15 +22,18 @@ def test_repeats_and_balances_are_answered_from_redis_and_counted(serve: Serve, 
     filled(api)
 
     repeated = api.transfer("bank", "alice", "100.00", "deposit")
-    balances = {api.balance("alice") for _ in range(30)}
+    balances, reads = set(), 0
+    while reads < 30 or ("balances", "hit") not in counted(api):  # on a busy machine, leave to read there comes later
+        time.sleep(0.05 if reads >= 30 else 0)
+        balances.add(api.balance("alice"))
+        reads += 1
 
     assert (repeated.status_code, repeated.headers["Idempotent-Replayed"]) == (201, "true")
     assert balances == {"100.00"}
     counts = counted(api)
     assert counts["outcomes", "hit"] == 1
     assert counts["limits", "allowed"] > 30
-    # On a busy machine, Redis may be too slow for every one of them.
-    assert sum(counts.get(("balances", result), 0) for result in ("hit", "miss", "fallback")) == 30
+    assert counts["balances", "hit"] + counts["balances", "miss"] + counts.get(("balances", "fallback"), 0) == reads
 
 
 def test_servers_share_what_a_subject_may_ask(serve: Serve, redis: Redis) -> None:

@@ -211,7 +211,8 @@ def test_who_holds_one_account_for_long_may_hold_others(open_main: Open, funded:
 def test_an_account_that_is_held_for_a_moment_is_not_taken_for_held(
     open_main: Open, funded: Books, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gatherer = Gatherer(lambda: open_main(lock_timeout_ms=5_000))
+    monkeypatch.setattr(gathering, "HASTE_MS", 60_000)
+    gatherer = Gatherer(lambda: open_main(lock_timeout_ms=60_000))
     alone: list[Any] = []
     monkeypatch.setattr(gatherer._alone, "submit", lambda _work, one: alone.append(one))
     gatherer._held = {"carol"}

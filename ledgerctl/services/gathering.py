@@ -4,9 +4,9 @@ While one transaction is on its way, the next gathers: the more callers there ar
 costs each. Many of them share two at once: while the server is at work for one half, this process is for the other.
 
 A request is refused by itself. Where somebody holds an account for long, those that name it are tried alone, and so are
-those that come later, until one of them has had its answer; all others are posted without them. What else stops a whole
-transaction - a text that the server refuses - is told to nobody before each of its requests was tried alone, so that
-none of them suffers for another.
+those that come later, until it is free; all others are posted without them. What else stops a whole transaction - a
+text that the server refuses - is told to nobody before each of its requests was tried alone, so that none of them
+suffers for another.
 """
 
 from __future__ import annotations
@@ -216,10 +216,13 @@ class Gatherer:
 
     def _without(self, some: list[_Waiting], held: set[str]) -> list[_Waiting]:
         """The others; those that name one of the accounts are tried alone."""
+        others = []
         for one in some:
             if held & one.accounts():
                 self._alone.submit(self._post_alone, one)
-        return [one for one in some if not held & one.accounts()]
+            else:
+                others.append(one)
+        return others
 
     def _failed(self, some: list[_Waiting], error: Exception) -> None:
         if isinstance(error, errors.DatabaseUnavailable) or not isinstance(error, errors.LedgerError):
